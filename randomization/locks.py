@@ -1,0 +1,42 @@
+"""
+Transaction advisory locks: who waits for whom, in which order.
+
+A row lock needs the right to update the row, which no application login has on participants or
+sites, and PostgreSQL's queue for row locks is not fair. An advisory lock needs no right and is
+served in order of arrival. Each class is the first key of a pair; all end with the transaction.
+
+Lock order everywhere: participant, infusion, order, stratum, kit, head of the audit trail. The
+site's lock is taken by screening alone, where there is no participant yet.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import connection
+
+STRATUM_CLASS = 7301
+SITE_CLASS = 7302
+PARTICIPANT_CLASS = 7303
+
+
+def lock_stratum(ordinal: int) -> None:
+    """Wait until no other transaction holds the stratum, then hold it to the end of this one."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s::int, %s::int)", [STRATUM_CLASS, ordinal])
+
+
+def lock_site(code: str) -> None:
+    """Hold the numbering of a site's participants; ``code`` is the site's."""
+    _lock_hashed(SITE_CLASS, code)
+
+
+def lock_participant(participant_id: uuid.UUID) -> None:
+    """Hold a participant: every use case that changes what belongs to one begins here."""
+    _lock_hashed(PARTICIPANT_CLASS, str(participant_id))
+
+
+def _lock_hashed(lock_class: int, name: str) -> None:
+    # Two names of one hash wait for each other needlessly and are otherwise unharmed.
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s::int, hashtext(%s::text))", [lock_class, name])

@@ -1,0 +1,69 @@
+"""
+Signing in to the admin: user name, password and one-time code in one form, the same words for
+every failure.
+
+A wrong code counts for the lock-out as a wrong password does. Nothing is written but the session,
+the memory of used codes and the lock-out's own rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth import authenticate
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.signals import user_login_failed
+from django.views.decorators.debug import sensitive_variables
+
+from trialsite.accounts.models import User
+from trialsite.accounts.roles import Role, factor_face
+from trialsite.accounts.services import factors
+from trialsite.clock.services import real_now
+
+PURPOSE = "masked-sign-in"
+NOT_SIGNED_IN = (
+    "You are not signed in: what was entered does not match, the account may not use these pages, "
+    "or there were too many attempts. Enter a new one-time code, or wait some minutes."
+)
+
+
+def may_enter(user: AbstractBaseUser | AnonymousUser) -> bool:
+    """
+    Say whether a person may use the admin now: staff, and of the masked side in every role.
+
+    It is asked at every page, so that a role that was ended or added acts on the next request.
+    """
+    if not isinstance(user, User) or not user.is_active or not user.is_staff:
+        return False
+    return factor_face(frozenset(Role(grant.role) for grant in user.roles)) == "masked"
+
+
+class SignInForm(AuthenticationForm):
+    """The sign-in of the admin."""
+
+    otp = forms.CharField(
+        label="One-time code",
+        max_length=16,
+        widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
+    )
+    error_messages = {"invalid_login": NOT_SIGNED_IN, "inactive": NOT_SIGNED_IN}  # noqa: RUF012 - Django's
+
+    @sensitive_variables()
+    def clean(self) -> dict[str, Any]:
+        """Check all three at once; nothing is tried when one of them was left out."""
+        given = self.cleaned_data
+        if self.errors:
+            return given
+        user = authenticate(self.request, username=given["username"], password=given["password"])
+        if user is None:
+            raise self.get_invalid_login_error()
+        if not isinstance(user, User) or not may_enter(user) or not _code_holds(user, given["otp"]):
+            user_login_failed.send(
+                sender=__name__, credentials={"username": given["username"]}, request=self.request
+            )
+            raise self.get_invalid_login_error()
+        self.user_cache = user
+        return given

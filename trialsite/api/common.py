@@ -1,0 +1,92 @@
+"""What both faces answer: who am I, is it alive, what can it do."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import get_urlconf, path
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiYamlRenderer
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from trialsite.accounts.roles import Permission
+from trialsite.api import readiness
+from trialsite.api.views import Endpoint, PublicEndpoint, person
+
+
+class Me(Endpoint):
+    """Who the token belongs to, and which roles that person holds now."""
+
+    permissions: ClassVar[dict[str, Permission | None]] = {"GET": None}
+
+    class Output(serializers.Serializer[Any]):
+        class Role(serializers.Serializer[Any]):
+            role = serializers.CharField()
+            site = serializers.CharField(source="site_id", allow_null=True)
+
+        id = serializers.UUIDField()
+        username = serializers.CharField()
+        full_name = serializers.CharField()
+        roles = Role(many=True)
+
+    def get(self, request: Request) -> Response:
+        return Response(self.Output(person(request)).data)
+
+
+class Live(PublicEndpoint):
+    """The process answers; nothing else is looked at."""
+
+    class Output(serializers.Serializer[Any]):
+        status = serializers.CharField()
+
+    def get(self, request: Request) -> Response:  # noqa: ARG002 - Django REST framework's signature
+        return Response({"status": "alive"})
+
+
+class Ready(PublicEndpoint):
+    """Everything that a request may need is there; otherwise 503 names what is not."""
+
+    class Output(serializers.Serializer[Any]):
+        status = serializers.CharField()
+
+    def get(self, request: Request) -> Response:  # noqa: ARG002 - Django REST framework's signature
+        readiness.check()
+        return Response({"status": "ready"})
+
+
+class Description(PublicEndpoint):
+    """This description."""
+
+    @extend_schema(responses={(200, "application/yaml"): str})
+    def get(self, request: Request) -> HttpResponse:  # noqa: ARG002 - Django REST framework's signature
+        return HttpResponse(_description(get_urlconf() or settings.ROOT_URLCONF), content_type="application/yaml")
+
+
+@cache
+def _description(urlconf: str) -> bytes:
+    schema = SchemaGenerator(urlconf=urlconf).get_schema(request=None, public=True)
+    written: bytes = OpenApiYamlRenderer().render(schema, renderer_context={})
+    return written
+
+
+def docs(request: HttpRequest) -> HttpResponse:
+    """Swagger UI over the description, from our own files only."""
+    return render(request, "api/docs.html")
+
+
+urlpatterns = [
+    path("me", Me.as_view()),
+    path("livez", Live.as_view()),
+    path("readyz", Ready.as_view()),
+    path("openapi.yaml", Description.as_view()),
+    path("docs", docs),
+]
+# Where container health checks look.
+health_urlpatterns = [path("livez", Live.as_view()), path("readyz", Ready.as_view())]

@@ -1,0 +1,89 @@
+"""What happened on the masked side, by whom and when."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import django_filters as filters
+from django.db.models import QuerySet
+from django.urls import path
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from trialsite.accounts.models import User
+from trialsite.accounts.roles import Permission
+from trialsite.api.views import ListEndpoint
+from trialsite.audit.models import VisibleEvent
+
+# Who released a bag could be told from who prepared it; the masked side learns the role only.
+KINDS_WITHOUT_ACTOR = frozenset({"kit.released"})
+# Identifiers that the masked side knows anyway. What else an event is about stays out.
+ABOUT = ("participant", "infusion", "order", "kit", "site", "user")
+
+
+class Filters(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
+    kind = filters.CharFilter()
+    role = filters.CharFilter(field_name="event__role")
+    participant = filters.UUIDFilter(method="about")
+    infusion = filters.UUIDFilter(method="about")
+    since = filters.IsoDateTimeFilter(field_name="recorded_at", lookup_expr="gte")
+    until = filters.IsoDateTimeFilter(field_name="recorded_at", lookup_expr="lt")
+
+    def about(self, events: QuerySet[VisibleEvent], name: str, value: Any) -> QuerySet[VisibleEvent]:
+        return events.filter(**{f"event__about__{name}": str(value)})
+
+
+class AuditEvents(ListEndpoint):
+    """
+    Events of the masked side, oldest first.
+
+    Without the position on the trail: its gaps would count what happened on the unmasked side.
+    """
+
+    permissions: ClassVar[dict[str, Permission | None]] = {"GET": Permission.SEE_EVENTS}
+    filterset_class = Filters
+
+    class Output(serializers.Serializer[Any]):
+        class About(serializers.Serializer[Any]):
+            participant = serializers.UUIDField(required=False)
+            infusion = serializers.UUIDField(required=False)
+            order = serializers.UUIDField(required=False)
+            kit = serializers.CharField(required=False)
+            site = serializers.CharField(required=False)
+            user = serializers.UUIDField(required=False)
+
+        kind = serializers.CharField()
+        at = serializers.DateTimeField(help_text="Trial time of the act")
+        recorded_at = serializers.DateTimeField(help_text="Real time of the transaction")
+        actor = serializers.CharField(allow_null=True, help_text="Username, or system:NAME")
+        role = serializers.CharField()
+        about = About()
+
+    def get_queryset(self) -> QuerySet[VisibleEvent]:
+        return VisibleEvent.objects.order_by("position")
+
+    def list(self) -> Response:
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+        names = _usernames(page)
+        return self.get_paginated_response([_shown(event, names) for event in page])
+
+
+def _usernames(events: list[VisibleEvent]) -> dict[str, str]:
+    actors = {event.event["act"] for event in events if not event.event["act"].startswith("system:")}
+    return {str(user.pk): user.username for user in User.objects.filter(pk__in=actors)}
+
+
+def _shown(event: VisibleEvent, names: dict[str, str]) -> dict[str, Any]:
+    body = event.event
+    hidden = event.kind in KINDS_WITHOUT_ACTOR
+    return {
+        "kind": event.kind,
+        "at": body["at"],
+        "recorded_at": body["t"],
+        "actor": None if hidden else names.get(body["act"], body["act"]),
+        "role": body["role"],
+        "about": {name: body["about"][name] for name in ABOUT if name in body["about"]},
+    }
+
+
+urlpatterns = [path("audit-events", AuditEvents.as_view())]

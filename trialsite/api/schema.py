@@ -1,0 +1,108 @@
+"""The OpenAPI description, made from the views: their permissions, ``Input`` and ``Output``."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from rest_framework import serializers
+
+from trialsite.api.views import Endpoint, ListEndpoint, PublicEndpoint
+
+
+class FieldProblem(serializers.Serializer[Any]):
+    """One field or query parameter that is not acceptable."""
+
+    pointer = serializers.CharField(help_text="JSON pointer into the body (#/a/b), or ?name of a query parameter")
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class Problem(serializers.Serializer[Any]):
+    """A refusal (RFC 9457)."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    code = serializers.CharField(help_text="Stable; programs decide by this")
+    errors = FieldProblem(many=True, required=False)
+
+
+class BearerTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "trialsite.api.authentication.BearerToken"
+    name = "token"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:  # noqa: ARG002
+        return {"type": "http", "scheme": "bearer", "description": "From manage.py issue_token USER."}
+
+
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    required=True,
+    description="New for each thing that is to happen; the same key and body do it once.",
+)
+WORK_SESSION = OpenApiParameter(
+    "X-Session", OpenApiTypes.STR, OpenApiParameter.HEADER, required=True, description="From POST sessions."
+)
+
+
+class Schema(AutoSchema):
+    """Reads what ``Endpoint`` declares; ``extend_schema`` still overrides where a view differs."""
+
+    view: Endpoint
+
+    def get_operation_id(self) -> str:
+        path = re.sub(r"^/(api/v1/)?", "", self.path)
+        return "_".join([self.method.lower(), *re.findall(r"[A-Za-z0-9]+", path)])
+
+    def get_tags(self) -> list[str]:
+        return [re.sub(r"^/(api/v1/)?", "", self.path).partition("/")[0] or "service"]
+
+    def get_summary(self) -> str | None:
+        return (self.view.__doc__ or "").strip().partition("\n")[0] or None
+
+    def get_description(self) -> str:
+        return (self.view.__doc__ or "").strip().partition("\n")[2].strip()
+
+    def get_auth(self) -> list[dict[str, list[str]]]:
+        return [] if isinstance(self.view, PublicEndpoint) else [{"token": []}]
+
+    def get_override_parameters(self) -> list[Any]:
+        parameters: list[Any] = []
+        if self.method == "POST" and self.view.idempotent:
+            parameters.append(IDEMPOTENCY_KEY)
+        if self.view.work_session:
+            parameters.append(WORK_SESSION)
+        return parameters
+
+    def get_request_serializer(self) -> Any:
+        return getattr(self.view, "Input", None) if self.method == "POST" else None
+
+    def get_response_serializers(self) -> Any:
+        status = 201 if self.method == "POST" and self.view.created else 200
+        output = getattr(self.view, "Output", None)
+        answer = output or OpenApiResponse(description="Done.")
+        if self._is_list_view(answer):
+            answer = output(many=True) if output else answer
+        return {status: answer, "default": OpenApiResponse(Problem, description="A refusal.")}
+
+    def _is_list_view(self, serializer: Any = None) -> bool:  # noqa: ARG002 - the base's signature
+        return isinstance(self.view, ListEndpoint) and self.method == "GET"
+
+    def get_serializer_name(self, serializer: serializers.Serializer[Any], direction: Any) -> str:  # noqa: ARG002
+        """``Randomize.Output`` becomes ``RandomizeOutput``: nested names alone would collide."""
+        return type(serializer).__qualname__.replace(".", "")
+
+    def _get_response_for_code(
+        self, serializer: Any, status_code: Any, media_types: Any = None, direction: Any = "response"
+    ) -> Any:
+        if status_code == "default":
+            media_types = ["application/problem+json"]
+        return super()._get_response_for_code(serializer, status_code, media_types, direction)

@@ -1,0 +1,49 @@
+"""The trail to take away: its newest checkpoint for everyone, all of it for the auditor."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.http import HttpResponse
+from django.urls import path
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+
+from randomization.models import RandomizationList
+from trialsite.accounts.roles import Permission
+from trialsite.api.views import Endpoint, PublicEndpoint
+from trialsite.audit.export import bundle
+from trialsite.audit.signing import latest_checkpoint
+from trialsite.errors import NotFound
+
+
+class TrailCheckpoint(PublicEndpoint):
+    """The newest signed checkpoint (C2SP tlog-checkpoint)."""
+
+    @extend_schema(responses={(200, "text/plain"): OpenApiTypes.STR})
+    def get(self, request: Request) -> HttpResponse:  # noqa: ARG002 - Django REST framework's signature
+        note = latest_checkpoint()
+        if note is None:
+            raise NotFound("No checkpoint has been signed yet.")
+        return HttpResponse(note, content_type="text/plain; charset=utf-8")
+
+
+class TrailExport(Endpoint):
+    """The verifier's bundle (zip), up to a checkpoint signed now."""
+
+    permissions: ClassVar[dict[str, Permission | None]] = {"GET": Permission.EXPORT_TRAIL}
+
+    @extend_schema(responses={(200, "application/zip"): OpenApiTypes.BINARY})
+    def get(self, request: Request) -> HttpResponse:  # noqa: ARG002 - Django REST framework's signature
+        committed = RandomizationList.objects.first()
+        content = bundle(commitment_note=committed.commitment_note if committed else "")
+        response = HttpResponse(content, content_type="application/zip")
+        response["Content-Disposition"] = 'attachment; filename="audit-trail.zip"'
+        return response
+
+
+urlpatterns = [
+    path("audit-trail/checkpoint", TrailCheckpoint.as_view()),
+    path("audit-trail/export", TrailExport.as_view()),
+]

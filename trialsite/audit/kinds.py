@@ -1,0 +1,120 @@
+"""
+The closed list of audit events: who may write each, and whether masked roles may see it.
+
+A plain table. The migrate step copies it into the database, whose append function reads it there;
+the verifier refuses any other kind. No kind, and no field that stands in clear, depends on an arm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+
+class Kind(StrEnum):
+    """What happened, as ``noun.past``; it stands in the event's body under ``k``."""
+
+    GENESIS = "genesis"
+    TRIAL_LOADED = "trial.loaded"
+    LIST_COMMITTED = "list.committed"
+    TRIAL_ACTIVATED = "trial.activated"
+    PARTICIPANT_SCREENED = "participant.screened"
+    PARTICIPANT_RANDOMIZED = "participant.randomized"
+    PARTICIPANT_DISCONTINUED = "participant.discontinued"
+    INFUSION_ORDERED = "infusion.ordered"
+    INFUSION_ORDER_CANCELLED = "infusion.order_cancelled"
+    INFUSION_OPENED = "infusion.opened"
+    INFUSION_UNDOCUMENTED = "infusion.undocumented"
+    INFUSION_MISSED = "infusion.missed"
+    INFUSION_STARTED = "infusion.started"
+    INFUSION_STOPPED = "infusion.stopped"
+    KIT_RELEASED = "kit.released"
+    KIT_DISPENSED = "kit.dispensed"
+    KIT_WASTED = "kit.wasted"
+    KIT_EXPIRED = "kit.expired"
+    BEDSIDE_STOPPED = "bedside.stopped"
+    ACCIDENTAL_UNBLINDING_REPORTED = "accidental_unblinding.reported"
+    ACCOUNT_CHANGED = "account.changed"
+    KEY_CREATED = "key.created"
+    LOT_RECEIVED = "lot.received"
+    UNBLINDING = "unblinding"
+    PREPARATION = "preparation"
+
+
+class Side(StrEnum):
+    """Which of the processes writes: each has its own database login. The signer is unmasked."""
+
+    MASKED = "masked"
+    UNMASKED = "unmasked"
+    WORKER = "worker"
+    MIGRATOR = "migrator"
+
+
+_COMMAND = frozenset({Side.MIGRATOR})
+_OPERATION = frozenset({Side.MIGRATOR, Side.UNMASKED})
+_SITE = frozenset({Side.MASKED})
+# Windows and expiry are judged at use, so any process may be the first to find one past.
+_SWEEP = frozenset({Side.MASKED, Side.UNMASKED, Side.WORKER})
+_PHARMACY = frozenset({Side.UNMASKED})
+
+WRITERS: Final[Mapping[Kind, frozenset[Side]]] = MappingProxyType(
+    {
+        Kind.GENESIS: _COMMAND,
+        Kind.TRIAL_LOADED: _OPERATION,
+        Kind.LIST_COMMITTED: _OPERATION,
+        Kind.TRIAL_ACTIVATED: _OPERATION,
+        Kind.PARTICIPANT_SCREENED: _SITE,
+        Kind.PARTICIPANT_RANDOMIZED: _SITE,
+        Kind.PARTICIPANT_DISCONTINUED: _SITE,
+        Kind.INFUSION_ORDERED: _SITE,
+        Kind.INFUSION_ORDER_CANCELLED: _SITE,
+        Kind.INFUSION_OPENED: _SWEEP,
+        Kind.INFUSION_UNDOCUMENTED: _SWEEP,
+        Kind.INFUSION_MISSED: _SITE,
+        Kind.INFUSION_STARTED: _SITE,
+        Kind.INFUSION_STOPPED: _SITE,
+        Kind.KIT_RELEASED: _PHARMACY,
+        Kind.KIT_DISPENSED: _SITE,
+        Kind.KIT_WASTED: _SITE,
+        Kind.KIT_EXPIRED: _SWEEP,
+        Kind.BEDSIDE_STOPPED: _SITE,
+        Kind.ACCIDENTAL_UNBLINDING_REPORTED: _SITE,
+        Kind.ACCOUNT_CHANGED: frozenset({Side.MASKED, Side.UNMASKED, Side.MIGRATOR}),
+        Kind.KEY_CREATED: _OPERATION,
+        Kind.LOT_RECEIVED: _PHARMACY,
+        Kind.UNBLINDING: _PHARMACY,
+        Kind.PREPARATION: _PHARMACY,
+    }
+)
+
+# The whole body is sealed, and request, denial, reveal and read are one kind: neither kind, size
+# nor fields tell them apart. A report of an accidental unblinding stands in clear but for its text.
+SEALED: Final = frozenset({Kind.UNBLINDING, Kind.PREPARATION})
+
+# Of the pharmacy's work masked roles see one thing, that a kit was released.
+MASKED_VISIBLE: Final = frozenset(
+    {
+        Kind.GENESIS,
+        Kind.TRIAL_LOADED,
+        Kind.LIST_COMMITTED,
+        Kind.TRIAL_ACTIVATED,
+        Kind.PARTICIPANT_SCREENED,
+        Kind.PARTICIPANT_RANDOMIZED,
+        Kind.PARTICIPANT_DISCONTINUED,
+        Kind.INFUSION_ORDERED,
+        Kind.INFUSION_ORDER_CANCELLED,
+        Kind.INFUSION_OPENED,
+        Kind.INFUSION_UNDOCUMENTED,
+        Kind.INFUSION_MISSED,
+        Kind.INFUSION_STARTED,
+        Kind.INFUSION_STOPPED,
+        Kind.KIT_RELEASED,
+        Kind.KIT_DISPENSED,
+        Kind.KIT_WASTED,
+        Kind.KIT_EXPIRED,
+        Kind.BEDSIDE_STOPPED,
+        Kind.ACCIDENTAL_UNBLINDING_REPORTED,
+    }
+)

@@ -1,0 +1,341 @@
+"""
+The independent verifier of a trail: ``python -m trialsite.audit.verify BUNDLE [--keys DIR]``.
+
+It needs the exported bundle and nothing else of ours: no database, no network, no Django, only the
+standard library, ``cryptography`` and the pure modules beside it. DIR is what the auditor brought
+along: ``*.vkey`` or ``keys.txt`` (the log's public key, a vkey on each line) and ``*.note`` (checkpoints
+kept from earlier visits, or the commitment to the list as it was published).
+
+One line for each finding and the verdict last. Exit code 0: the trail holds. 1: it is violated.
+2: the bundle cannot be read, which says nothing of the trail.
+
+A bundle vouches for itself only as far as its own ``keys.txt``. Who signed it is proven by a key that
+came another way, and that nothing was taken away since by a checkpoint kept from before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import datetime as dt
+import hashlib
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trialsite.audit import notes
+from trialsite.audit.bundle import COMMITMENT, ENTRIES, KEYS, MANIFEST, Bundle, Unreadable, parse_manifest
+from trialsite.audit.canonical import NotCanonical, parse
+from trialsite.audit.kinds import SEALED, Kind
+from trialsite.audit.merkle import Frontier, leaf_hash
+from trialsite.audit.story import Story, moment
+
+HOLDS, VIOLATED, UNREADABLE = 0, 1, 2
+
+# A garbled trail would otherwise print a line for each of its events.
+MOST_LINES = 200
+COMMITMENT_TITLE = "irt-list-commitment/v1"
+# Two events' times are taken before the lock that orders them, so they may cross a little.
+_TOLERANCE = dt.timedelta(minutes=5)
+
+
+class Report:
+    """The findings, printed as they come."""
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        """Print with ``write``."""
+        self._write = write
+        self._lines = 0
+        self.violations = 0
+        self.unreadable = 0
+        self.signer_proven = True
+
+    def say(self, what: str, text: str) -> None:
+        """Print one line; what a bundle says is shown without characters that steer a terminal."""
+        self._lines += 1
+        if self._lines <= MOST_LINES:
+            line = f"{what}: {text}"
+            self._write("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) + "\n")
+
+    def violation(self, where: str, text: str) -> None:
+        """Record that a promise of the trail is broken."""
+        self.violations += 1
+        self.say("violation", f"{where}: {text}")
+
+    def cannot_read(self, text: str) -> None:
+        """Record that something could not be read and so not be checked."""
+        self.unreadable += 1
+        self.say("unreadable", text)
+
+    def verdict(self) -> int:
+        """Print the last line and return the exit code; a violation weighs more than what is unreadable."""
+        if self._lines > MOST_LINES:
+            self._write(f"note: {self._lines - MOST_LINES} more lines are left out\n")
+        if self.violations:
+            self._write(f"verdict: violated ({self.violations} findings)\n")
+            return VIOLATED
+        if self.unreadable:
+            self._write("verdict: unreadable\n")
+            return UNREADABLE
+        self._write("verdict: holds\n" if self.signer_proven else "verdict: holds, signer not proven\n")
+        return HOLDS
+
+
+@dataclass
+class Evidence:
+    """What the checks of one bundle share: keys to trust, and roots that the trail must have had."""
+
+    keys: tuple[notes.VerifierKey, ...]
+    origin: str = ""
+    newest: int | None = None
+    roots: dict[int, list[tuple[str, bytes]]] = field(default_factory=lambda: defaultdict(list))
+
+
+def verify(bundle_path: Path, keys_dir: Path | None, report: Report) -> None:
+    """
+    Check a bundle and put every finding into ``report``.
+
+    :raises Unreadable: if it cannot be checked at all.
+    """
+    with Bundle(bundle_path) as bundle:
+        inside = _vkeys(bundle.read(KEYS), KEYS)
+        brought = _brought_keys(keys_dir)
+        evidence = Evidence(keys=brought or inside)
+        if not brought:
+            report.signer_proven = False
+            report.say("signer not proven", f"the only key is the one in the bundle's own {KEYS}")
+        _check_checkpoints(bundle, evidence, report)
+        published = _check_kept(keys_dir, evidence, report)
+        _check_manifest(bundle, evidence, report)
+        story = _check_entries(bundle, evidence, report)
+        _check_commitment(bundle, (*brought, *inside), story, published, report)
+        _say_what_is_sealed(story, report)
+
+
+def _vkeys(content: bytes, where: str) -> tuple[notes.VerifierKey, ...]:
+    try:
+        lines = [line.strip() for line in content.decode("utf-8").splitlines()]
+        return tuple(notes.VerifierKey.parse(line) for line in lines if line and not line.startswith("#"))
+    except ValueError as error:
+        raise Unreadable(f"{where}: {error}") from None
+
+
+def _files(folder: Path | None, *patterns: str) -> list[Path]:
+    if folder is None:
+        return []
+    if not folder.is_dir():
+        raise Unreadable(f"{folder}: not a folder")
+    return sorted({path for pattern in patterns for path in folder.glob(pattern)})
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Unreadable(f"{path}: {error.strerror}") from None
+
+
+def _brought_keys(folder: Path | None) -> tuple[notes.VerifierKey, ...]:
+    files = _files(folder, "*.vkey", KEYS)
+    return tuple(key for path in files for key in _vkeys(_content(path), str(path)))
+
+
+def _checkpoint(note: bytes, where: str, evidence: Evidence, report: Report) -> notes.Checkpoint | None:
+    """Read one checkpoint and keep its root; report it if the log did not sign it."""
+    try:
+        checkpoint, _ = notes.open_checkpoint(note, evidence.keys)
+    except (notes.SignatureInvalid, notes.Unsigned) as error:
+        report.violation(where, str(error))
+        return None
+    except notes.NoteInvalid as error:
+        report.cannot_read(f"{where}: {error}")
+        return None
+    evidence.origin = evidence.origin or checkpoint.origin
+    if checkpoint.origin != evidence.origin:
+        report.violation(where, f"of the log {checkpoint.origin}, not of {evidence.origin}")
+        return None
+    evidence.roots[checkpoint.size].append((where, checkpoint.root))
+    return checkpoint
+
+
+def _check_checkpoints(bundle: Bundle, evidence: Evidence, report: Report) -> None:
+    for name in bundle.checkpoints:
+        checkpoint = _checkpoint(bundle.read(name), name, evidence, report)
+        if checkpoint is not None:
+            evidence.newest = max(evidence.newest or 0, checkpoint.size)
+
+
+def _check_kept(folder: Path | None, evidence: Evidence, report: Report) -> list[tuple[str, str]]:
+    """Read the notes the auditor kept; return the texts of commitments among them."""
+    published = []
+    for path in _files(folder, "*.note"):
+        note = _content(path)
+        if note.startswith(f"{COMMITMENT_TITLE}\n".encode()):
+            published.append((f"kept {path.name}", _text_of(note, str(path))))
+        else:
+            _checkpoint(note, f"kept {path.name}", evidence, report)
+    return published
+
+
+def _text_of(note: bytes, where: str) -> str:
+    try:
+        return notes.split_note(note)[0]
+    except notes.NoteInvalid as error:
+        raise Unreadable(f"{where}: {error}") from None
+
+
+def _check_manifest(bundle: Bundle, evidence: Evidence, report: Report) -> None:
+    """Check that the log's key signed every byte of every file, and that no file is missing or extra."""
+    note = bundle.read(MANIFEST)
+    listed = parse_manifest(_text_of(note, MANIFEST))
+    try:
+        signed = notes.open_note(note, evidence.keys)
+        if not any(signature.key.name == evidence.origin for signature in signed.signatures):
+            report.violation(MANIFEST, "not signed by the log")
+    except notes.NoteInvalid as error:
+        report.violation(MANIFEST, str(error))
+    present = set(bundle.names) - {MANIFEST}
+    for name in sorted(listed.keys() - present):
+        report.violation(name, "listed in the manifest and missing")
+    for name in sorted(present - listed.keys()):
+        report.violation(name, "not listed in the manifest")
+    for name in sorted(present & listed.keys()):
+        if bundle.digest(name) != listed[name]:
+            report.violation(name, "not the bytes that the manifest was signed over")
+
+
+def _check_entries(bundle: Bundle, evidence: Evidence, report: Report) -> Story:
+    """Rebuild the tree event by event, comparing its root wherever a checkpoint tells one."""
+    story, frontier, expected, latest = Story(), Frontier(), 0, None
+    _compare(frontier, evidence, report)
+    try:
+        for line in bundle.entries():
+            where = f"event {line.seq}"
+            if line.seq != expected:
+                report.violation(where, f"stands where event {expected} belongs")
+            # Go on from what is there, so that one removed event is told once.
+            expected = line.seq + 1
+            frontier.append(leaf_hash(line.body))
+            _compare(frontier, evidence, report)
+            event = _event(line.body, where, report)
+            if event is not None:
+                for fault in story.read(event):
+                    report.violation(where, fault)
+                latest = _check_time(moment(event), latest, where, report)
+    except Unreadable as error:
+        report.cannot_read(str(error))
+        return story
+    _check_end(frontier, evidence, report)
+    return story
+
+
+def _event(body: bytes, where: str, report: Report) -> Any:
+    try:
+        return parse(body)
+    except NotCanonical as error:
+        report.violation(where, str(error))
+        return None
+
+
+def _compare(frontier: Frontier, evidence: Evidence, report: Report) -> None:
+    for where, root in evidence.roots.get(frontier.size, ()):
+        if root != frontier.root:
+            report.violation(where, f"signed another root than that of the first {frontier.size} events")
+
+
+def _check_end(frontier: Frontier, evidence: Evidence, report: Report) -> None:
+    for size, roots in sorted(evidence.roots.items()):
+        for where, _ in roots if size > frontier.size else ():
+            report.violation(where, f"signed {size} events; the bundle has {frontier.size}")
+    if evidence.newest is not None and evidence.newest < frontier.size:
+        uncovered = frontier.size - evidence.newest
+        report.violation(ENTRIES, f"no checkpoint covers the last {uncovered} of {frontier.size} events")
+    if not frontier.size:
+        report.violation(ENTRIES, "the trail is empty: it has no genesis event")
+    root = base64.b64encode(frontier.root).decode()
+    report.say("note", f"{frontier.size} events of {evidence.origin or 'no known log'}, root {root}")
+
+
+def _check_time(
+    at: dt.datetime | None, latest: dt.datetime | None, where: str, report: Report
+) -> dt.datetime | None:
+    """Note where the clock went back: it can be stepped in good faith, so it breaks no promise."""
+    if at is None or latest is None:
+        return at or latest
+    if at < latest - _TOLERANCE:
+        report.say("note", f"{where}: its time lies before that of an earlier event")
+    return max(at, latest)
+
+
+def _check_commitment(
+    bundle: Bundle,
+    keys: Sequence[notes.VerifierKey],
+    story: Story,
+    published: Sequence[tuple[str, str]],
+    report: Report,
+) -> None:
+    """Compare the statistician's note with the event that put it on the trail, and with the kept one."""
+    note = bundle.read(COMMITMENT) if COMMITMENT in bundle.names else b""
+    if not note:
+        if story.kinds[Kind.LIST_COMMITTED] or published:
+            report.violation(COMMITMENT, "missing, but a list was committed to")
+        return
+    text = _text_of(note, COMMITMENT)
+    for where, kept in published:
+        if kept != text:
+            report.violation(COMMITMENT, f"not what was published: {where} differs")
+    try:
+        notes.open_note(note, keys)
+    except notes.Unsigned:
+        report.say(
+            "note", f"{COMMITMENT}: the statistician's key was not given, so only the log vouches for it"
+        )
+    except notes.NoteInvalid as error:
+        report.violation(COMMITMENT, str(error))
+    if not _matches(note, text, story.commitment):
+        report.violation(COMMITMENT, "not what the trail's list.committed event says")
+
+
+def _matches(note: bytes, text: str, data: dict[str, Any]) -> bool:
+    """Compare what the event tells of the note: its SHA-256 and the list's root, in hex or base64."""
+    lines = text.split("\n")
+    try:
+        root = base64.b64decode(lines[2], validate=True)
+    except (IndexError, ValueError):
+        return False
+    spellings = (root.hex(), lines[2])
+    digest = hashlib.sha256(note).hexdigest()
+    return data.get("root", lines[2]) in spellings and data.get("note_sha256", digest) == digest
+
+
+def _say_what_is_sealed(story: Story, report: Report) -> None:
+    count = sum(story.kinds[kind] for kind in SEALED)
+    if count:
+        report.say(
+            "note",
+            f"{count} sealed events: that each reveal comes after its request cannot be checked without the "
+            "auditor's key (python -m trialsite.audit.read)",
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m trialsite.audit.verify", description="Check a trail.")
+    parser.add_argument("bundle", type=Path, help="the exported bundle (zip)")
+    parser.add_argument("--keys", type=Path, help="folder of *.vkey, keys.txt and kept *.note")
+    options = parser.parse_args(arguments)
+    report = Report(sys.stdout.write)
+    try:
+        verify(options.bundle, options.keys, report)
+    except Unreadable as error:
+        report.cannot_read(str(error))
+    except Exception as error:  # garbage has more shapes than we know; an auditor gets a verdict for each
+        report.cannot_read(type(error).__name__)
+    return report.verdict()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

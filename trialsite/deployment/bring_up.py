@@ -1,0 +1,124 @@
+"""
+From an empty database to an active trial: the steps of an evaluation's first start.
+
+Each step is done once; which are done stands in the data folder, so a start that was interrupted
+goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import psycopg
+
+from trialsite.deployment import roles
+from trialsite.deployment.evaluation import DATABASE, ROOT, Evaluation, write_private
+from trialsite.deployment.postgres import Postgres
+
+PERSON = "Evaluation"
+
+logger = logging.getLogger(__name__)
+
+
+class BringUpFailed(RuntimeError):
+    """A step of the set-up failed; what it said is in its log."""
+
+
+def prepare_database(evaluation: Evaluation, postgres: Postgres) -> None:
+    """Make roles and database, migrate, and apply the grants: at every start, changing nothing twice."""
+    with psycopg.connect(postgres.url(database="postgres"), autocommit=True) as connection:
+        roles.create_roles(connection, passwords=evaluation.secrets["passwords"])
+        roles.create_database(connection, name=DATABASE)
+    with psycopg.connect(postgres.url(database=DATABASE), autocommit=True) as connection:
+        roles.close_schema(connection)
+    _manage(evaluation, "migrate", "--verbosity", "0")
+
+
+def set_up_trial(evaluation: Evaluation, *, capacity: int) -> None:
+    """
+    Make the keys, the sealed list, the trail's first event, the accounts and the active trial.
+
+    :param capacity: how many participants any one stratum has slots for.
+    :raises BringUpFailed: naming the step's log.
+    """
+    steps: dict[str, Callable[[], None]] = {
+        "keys": lambda: _make_keys(evaluation),
+        "genesis": lambda: _manage(evaluation, "record_genesis", "--by", PERSON),
+        "trial": lambda: _manage(evaluation, "load_trial", str(evaluation.trial_file)),
+        "list": lambda: _generate_list(evaluation, capacity=capacity),
+        "install": lambda: _manage(evaluation, "install_list", str(evaluation.sealed_list)),
+        "users": lambda: _create_users(evaluation),
+        "activation": lambda: _manage(evaluation, "activate_trial", "--evaluation"),
+    }
+    done_file = evaluation.data / "set-up.json"
+    done: list[str] = json.loads(done_file.read_text()) if done_file.exists() else []
+    for name, step in steps.items():
+        if name not in done:
+            logger.info("Set-up: %s.", name)
+            step()
+            done.append(name)
+            write_private(done_file, done)
+
+
+def _make_keys(evaluation: Evaluation) -> None:
+    shutil.rmtree(evaluation.keys, ignore_errors=True)  # of a start that was interrupted here: unused
+    for old in evaluation.offline.glob("*.key"):
+        old.unlink()
+    _manage(evaluation, "init_keys", "--keys", str(evaluation.keys), "--offline", str(evaluation.offline))
+
+
+def _generate_list(evaluation: Evaluation, *, capacity: int) -> None:
+    """Run the generator as the statistician does: offline, with no database and no secret of a process."""
+    shutil.rmtree(evaluation.sealed_list, ignore_errors=True)
+    seed = evaluation.offline / "list-seed.json"
+    seed.unlink(missing_ok=True)
+    arguments = {
+        "--trial": evaluation.trial_file,
+        "--length": capacity,
+        "--public-keys": evaluation.public_keys,
+        "--statistician-key": evaluation.offline / "statistician-1.key",
+        "--out": evaluation.sealed_list,
+        "--seed-out": seed,
+    }
+    flat = [str(part) for pair in arguments.items() for part in pair]
+    whole = evaluation.environment("migrator")
+    environment = {name: whole[name] for name in ("PATH", "HOME", "LANG") if name in whole}
+    _run(evaluation, ["-m", "randomization.generator", *flat], environment)
+
+
+def _create_users(evaluation: Evaluation) -> None:
+    """Make the accounts; the face that will check a person's one-time codes seals their secret."""
+    factor_keys = [
+        f"--{face}-factor-key={evaluation.keys / face / f'factor-{face}-1.key'}"
+        for face in ("masked", "unmasked")
+    ]
+    evaluation.users.unlink(missing_ok=True)
+    _manage(evaluation, "create_evaluation_users", "--out", str(evaluation.users), *factor_keys)
+    evaluation.users.chmod(0o600)
+
+
+def _manage(evaluation: Evaluation, *arguments: str) -> None:
+    _run(evaluation, ["manage.py", *arguments], evaluation.environment("migrator"))
+
+
+def _run(evaluation: Evaluation, arguments: list[str], environment: Mapping[str, str]) -> None:
+    log: Path = evaluation.log("set-up")
+    with log.open("ab") as output:
+        ended = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            check=False,
+        )
+    if ended.returncode != 0:
+        message = f"{' '.join(arguments[:2])} failed; see {log}."
+        raise BringUpFailed(message)

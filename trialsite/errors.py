@@ -1,0 +1,59 @@
+"""Refusals: understood requests that are turned down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
+
+
+class Refused(Exception):
+    """
+    An action was understood and turned down.
+
+    Subclasses name one reason each. ``code`` is part of the REST interface and never changes;
+    ``status`` is the HTTP status that the interface answers with. The message is shown to site
+    staff, so it never says which arm, product or block.
+
+    ``events`` are facts to keep although nothing else is kept: the floor of a request appends them
+    to the audit trail in a transaction of their own after the refused one has been rolled back.
+    Each is the keyword arguments of one call of ``trialsite.audit.services.record`` or
+    ``record_sealed``.
+    """
+
+    code: ClassVar[str] = "refused"
+    status: ClassVar[int] = 409
+
+    def __init__(self, detail: str, *, events: Sequence[dict[str, Any]] = ()) -> None:
+        super().__init__(detail)
+        self.events = tuple(events)
+
+
+class NotFound(Refused):
+    """The thing does not exist, or lies outside what the person may see: both look the same."""
+
+    code = "not_found"
+    status = 404
+
+
+class FieldFault(NamedTuple):
+    """One value that cannot be accepted: where, a stable code, and a sentence."""
+
+    path: tuple[str, ...]
+    code: str
+    detail: str
+
+    @property
+    def pointer(self) -> str:
+        """Return the JSON pointer into the body as a URI fragment (RFC 6901 sections 4 and 6)."""
+        return "#" + "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in self.path)
+
+
+class FieldsInvalid(Refused):
+    """Values of the request that the trial does not allow; found by a service, answered like bad input."""
+
+    code = "invalid"
+    status = 400
+
+    def __init__(self, *faults: FieldFault) -> None:
+        super().__init__("Some fields are not acceptable.")
+        self.faults = faults

@@ -1,0 +1,18 @@
+"""Every path of the masked face."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver, include, path
+
+from trialsite.api import common
+from trialsite.api.masked import audit_events, clock
+
+api = [
+    *common.urlpatterns,
+    *audit_events.urlpatterns,
+    *clock.urlpatterns,
+]
+urlpatterns: list[URLPattern | URLResolver] = [
+    *common.health_urlpatterns,
+    path("api/v1/", include(api)),
+]

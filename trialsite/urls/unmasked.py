@@ -1,0 +1,18 @@
+"""Every path of the unmasked face."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver, include, path
+
+from trialsite.api import common
+from trialsite.api.unmasked import audit_trail, sessions
+
+api = [
+    *common.urlpatterns,
+    *sessions.urlpatterns,
+    *audit_trail.urlpatterns,
+]
+urlpatterns: list[URLPattern | URLResolver] = [
+    *common.health_urlpatterns,
+    path("api/v1/", include(api)),
+]
