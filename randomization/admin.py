@@ -19,7 +19,7 @@ from randomization.models import (
     TrialVersion,
 )
 from trialsite.admin import showing
-from trialsite.admin.events import mentioning, visible_events
+from trialsite.admin.events import about, visible_events
 from trialsite.admin.pages import MaskedModelAdmin
 from trialsite.admin.site import masked_site
 from trialsite.audit.models import VisibleEvent
@@ -96,9 +96,11 @@ class ParticipantAdmin(MaskedModelAdmin):
     search_fields = ("screening_number", "allocation__randomization_number")
     date_hierarchy = "created_at"
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Participant]:
-        people = super().get_queryset(request).select_related("site", "created_by", "trial_version")
-        return people.annotate(number=F("allocation__randomization_number")).defer("identity_hash")
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        people: QuerySet[Any] = super().get_queryset(request).annotate(
+            number=F("allocation__randomization_number")
+        )
+        return people.select_related("site", "created_by", "trial_version").defer("identity_hash")
 
     @display(ordering="number", empty_value="-")
     def randomization_number(self, participant: Any) -> str:
@@ -116,7 +118,7 @@ class DiscontinuationAdmin(MaskedModelAdmin):
     list_select_related = ("participant__site", "recorded_by")
 
     def events_of(self, record: Discontinuation) -> QuerySet[VisibleEvent]:
-        return mentioning(visible_events(), str(record.participant_id))
+        return visible_events().filter(about(str(record.participant_id))).order_by("position")
 
 
 @register(Allocation, site=masked_site)

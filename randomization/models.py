@@ -18,7 +18,8 @@ class TrialVersion(models.Model):
     One version of the trial file, as loaded.
 
     ``document`` is the canonical JSON of everything but the block sizes and list length, which
-    never reach the database; ``content_hash`` covers the whole file.
+    never reach the database; ``content_hash`` is its hash. A hash over the block sizes as well could
+    be guessed back from a stolen dump; the list's signed commitment binds them instead.
     """
 
     content_hash = models.CharField(primary_key=True, max_length=64)

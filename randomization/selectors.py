@@ -7,9 +7,9 @@ from functools import lru_cache
 
 from django.db.models import QuerySet
 
-from randomization.models import Participant, TrialVersion
+from randomization.models import Participant, TrialVersion, Unblinding
 from trialsite import protocol as protocols
-from trialsite.accounts.access import require, sites_of
+from trialsite.accounts.access import may, require, sites_of
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
 from trialsite.errors import NotFound, Refused
@@ -93,3 +93,16 @@ def participant_within_reach(participant_id: uuid.UUID, *, by: User, permission:
     if participant is None:
         raise NotFound("There is no such participant.")
     return participant
+
+
+def unblindings_visible_to(user: User) -> QuerySet[Unblinding]:
+    """
+    Return the code breaks that the person may know of: all, or their own.
+
+    :raises trialsite.accounts.access.NotPermitted: if the person may know of none.
+    """
+    unblindings = Unblinding.objects.select_related("participant__allocation")
+    if may(user, Permission.SEE_UNBLINDINGS):
+        return unblindings
+    require(user, Permission.SEE_OWN_UNBLINDINGS)
+    return unblindings.filter(requested_by=user)

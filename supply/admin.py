@@ -66,7 +66,15 @@ class OrderAdmin(MaskedModelAdmin):
         "cancelled",
         "cancel_reason",
     )
-    list_display = ("participant", "infusion_number", "needed_at", "ordered_at", "ordered_by", "closed_at", "cancelled")
+    list_display = (
+        "participant",
+        "infusion_number",
+        "needed_at",
+        "ordered_at",
+        "ordered_by",
+        "closed_at",
+        "cancelled",
+    )
     list_filter = ("infusion__site", "cancelled")
     search_fields = ("infusion__participant__screening_number", "ward")
     date_hierarchy = "ordered_at"
@@ -83,7 +91,7 @@ class OrderAdmin(MaskedModelAdmin):
 
 @register(Kit, site=masked_site)
 class KitAdmin(MaskedModelAdmin):
-    """Kits from their release on; ``status`` is what was recorded, ``status_now`` what the time makes of it."""
+    """Kits from their release on; ``status`` as for infusions."""
 
     site_path = "site"
     fields = (

@@ -79,24 +79,25 @@ def read_key_file(path: str | os.PathLike[str]) -> KeyFile:
     :raises KeyFileError: if the file is missing, is no regular file, may be read or written by
         anyone but its owner, or is not exactly one well-formed line.
     """
+    name = os.fspath(path)
     try:
         # Non-blocking, so that a named pipe put in the file's place is refused and not waited for.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise KeyFileError(f"{os.fspath(path)}: {error.strerror}.") from None
-    with os.fdopen(handle, "rb") as file:
+        raise KeyFileError(f"{name}: {error.strerror}.") from None
+    try:
         # The open file is asked, not its name, so that nothing can be put in between.
-        status = os.fstat(file.fileno())
+        status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            raise KeyFileError(f"{os.fspath(path)}: not a regular file.")
+            raise KeyFileError(f"{name}: not a regular file.")
         if status.st_mode & 0o077:
             mode = stat.S_IMODE(status.st_mode)
-            raise KeyFileError(f"{os.fspath(path)}: mode {mode:04o} lets others read the key; use 0400.")
-        content = file.read(_LONGEST_FILE + 1)
-    try:
-        return _parse(content)
-    except ValueError as error:
-        raise KeyFileError(f"{os.fspath(path)}: {error}.") from None
+            raise KeyFileError(f"{name}: mode {mode:04o} lets others read the key; use 0400.")
+        return _parse(os.read(handle, _LONGEST_FILE + 1))
+    except (OSError, ValueError) as error:
+        raise KeyFileError(f"{name}: {error}.") from None
+    finally:
+        os.close(handle)
 
 
 def write_key_file(

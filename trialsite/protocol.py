@@ -104,7 +104,8 @@ class Dose:
 
     ``volume_ml`` is infused in both arms. The volume drawn, target / (cells per mL x viability), is
     rounded to ``draw_step_ml``. Rounding is ``half_up`` for both. A weight older than
-    ``weight_max_age_hours`` when the bag is needed, or outside the range in kg, is refused.
+    ``weight_max_age_hours`` when the bag is needed, or outside the range in kg, is refused. Viable
+    cells further from the target than ``delivered_tolerance_percent`` are a finding of quality.
     """
 
     cells_per_kg: Decimal
@@ -114,6 +115,7 @@ class Dose:
     volume_ml: Decimal
     bag_capacity_ml: Decimal
     min_viability_percent: Decimal
+    delivered_tolerance_percent: Decimal
     weight_min_kg: Decimal
     weight_max_kg: Decimal
     weight_max_age_hours: int

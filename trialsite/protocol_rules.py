@@ -197,6 +197,8 @@ def _dose(protocol: Protocol) -> Iterator[Fault]:
         yield "dose.bag_capacity_ml", "must hold volume_ml"
     if not 0 <= dose.min_viability_percent <= Decimal(100):
         yield "dose.min_viability_percent", "must be 0 to 100"
+    if not 0 < dose.delivered_tolerance_percent <= Decimal(100):
+        yield "dose.delivered_tolerance_percent", "must be more than 0 and at most 100"
     if dose.weight_max_kg <= dose.weight_min_kg:
         yield "dose.weight_max_kg", "must be more than weight_min_kg"
     if dose.weight_max_age_hours < 1:

@@ -47,7 +47,8 @@ INSTALLED_APPS = [
     "supply",
     "trialsite.api",
     "trialsite.deployment",
-    "django.contrib.admin",
+    # Without autodiscovery: the admin shows what trialsite.urls.admin names, not what is installed.
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -127,6 +128,8 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.1  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
+# What was sent is kept with an attempt; a code that was not used up must not be.
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "otp", "csrfmiddlewaretoken"]
 AXES_LOCKOUT_CALLABLE = "trialsite.api.errors.locked_out"
 AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
@@ -166,6 +169,7 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
 USE_I18N = False
 STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "trialsite/static"]
 STATIC_ROOT = env.str("STATIC_ROOT", default=str(BASE_DIR / "staticfiles"))
 # Serve straight from the installed packages: no collectstatic step that a newcomer could forget.
 WHITENOISE_USE_FINDERS = True

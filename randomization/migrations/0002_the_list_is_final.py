@@ -27,7 +27,8 @@ END $$;
 CREATE FUNCTION an_allocation_takes_the_next_slot() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (
-        SELECT FROM randomization_slot slot JOIN randomization_stratum stratum ON stratum.code = slot.stratum_id
+        SELECT FROM randomization_slot slot
+        JOIN randomization_stratum stratum ON stratum.code = slot.stratum_id
         WHERE slot.id = NEW.slot_id AND slot.stratum_id = NEW.stratum_id AND slot.position = NEW.position
           AND slot.randomization_number = NEW.randomization_number AND stratum.next_slot = slot.position + 1
     ) THEN

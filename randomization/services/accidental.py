@@ -63,6 +63,7 @@ def report_accidental_unblinding(
         kind=Kind.ACCIDENTAL_UNBLINDING_REPORTED,
         by=by,
         at=at,
+        role=min(grant.role for grant in by.roles),
         about={"participant": str(found.pk), "report": str(report_id)},
         data={"occurred_at": timestamp(occurred_at)},
     )

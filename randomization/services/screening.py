@@ -20,7 +20,7 @@ from randomization.models import Participant
 from randomization.selectors import active_trial
 from trialsite.accounts.access import require, sites_of
 from trialsite.accounts.models import Site, User
-from trialsite.accounts.roles import Permission
+from trialsite.accounts.roles import Permission, Role
 from trialsite.audit.kinds import Kind
 from trialsite.audit.services import record
 from trialsite.errors import FieldFault, FieldsInvalid, NotFound, Refused
@@ -213,7 +213,7 @@ def _record(participant: Participant, *, by: User, at: dt.datetime) -> None:
         kind=Kind.PARTICIPANT_SCREENED,
         by=by,
         at=at,
-        role="investigator",
+        role=Role.INVESTIGATOR,
         about={"participant": str(participant.id), "site": participant.site_id},
         data={
             "screening_number": participant.screening_number,

@@ -18,14 +18,15 @@ from typing import Any
 
 from django.db import transaction
 
-from randomization.domain.sealed_list import Commitment, SealedListInvalid, SealedSlot
+from randomization.domain.sealed_list import Commitment, SealedSlot
 from randomization.domain.strata import all_strata, levels_of
 from randomization.models import RandomizationList, SealedArm, Slot, Stratum, TrialVersion
 from randomization.selectors import current_trial
+from randomization.services.commitments import CommitmentInvalid, signed_commitment
 from trialsite.accounts.access import require
 from trialsite.accounts.models import Site, User
 from trialsite.accounts.roles import Permission
-from trialsite.audit import merkle, notes
+from trialsite.audit import merkle
 from trialsite.audit.kinds import Kind
 from trialsite.audit.services import public_keys, record
 from trialsite.errors import Refused
@@ -172,12 +173,9 @@ def activate_trial(*, by: User, at: dt.datetime) -> TrialVersion:
 
 def _commitment(note: str) -> Commitment:
     try:
-        statistician = notes.VerifierKey.parse(public_keys().statistician)
-        return Commitment.parse(notes.open_note(note, [statistician]).text)
-    except notes.NoteInvalid as error:
-        raise ListRefused(f"The commitment is not signed by the statistician: {error}.") from None
-    except SealedListInvalid as error:
-        raise ListRefused(f"The commitment is malformed: {error}.") from None
+        return signed_commitment(note)
+    except CommitmentInvalid as error:
+        raise ListRefused(str(error)) from None
 
 
 def _check_slots(slots: Sequence[SealedSlot], *, protocol: Protocol, commitment: Commitment) -> None:
@@ -186,17 +184,21 @@ def _check_slots(slots: Sequence[SealedSlot], *, protocol: Protocol, commitment:
         raise ListRefused("The list was made for another trial file.")
     if len(slots) != commitment.leaves:
         raise ListRefused(f"The commitment is over {commitment.leaves} slots, and {len(slots)} came.")
+    _check_order(slots, protocol=protocol)
     if not all(slot.is_well_formed for slot in slots):
         raise ListRefused("A slot is malformed.")
+    if len({slot.randomization_number for slot in slots}) != len(slots):
+        raise ListRefused("A randomization number comes twice.")
+    if merkle.root_of(slot.leaf for slot in slots) != commitment.root:
+        raise ListRefused("The slots do not have the root that was committed to.")
+
+
+def _check_order(slots: Sequence[SealedSlot], *, protocol: Protocol) -> None:
     if [code for code, _ in itertools.groupby(slots, key=_stratum)] != list(all_strata(protocol)):
         raise ListRefused("The strata are not those of the trial, in its order.")
     for code, group in itertools.groupby(slots, key=_stratum):
         if [slot.slot for slot in group] != list(range(sum(slot.stratum == code for slot in slots))):
             raise ListRefused(f"The slots of stratum {code} are not in order.")
-    if len({slot.randomization_number for slot in slots}) != len(slots):
-        raise ListRefused("A randomization number comes twice.")
-    if merkle.root_of(slot.leaf for slot in slots) != commitment.root:
-        raise ListRefused("The slots do not have the root that was committed to.")
 
 
 def _stratum(slot: SealedSlot) -> str:

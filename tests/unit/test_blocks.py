@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import accumulate, permutations
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,16 +12,17 @@ from hypothesis import strategies as st
 
 from randomization.domain.arms import Arm
 from randomization.domain.blocks import block_sequence, permuted_block, stratum_stream
+from randomization.domain.drbg import HmacDrbg
 
 SEEDS = st.binary(min_size=32, max_size=32)
 BLOCK_SIZES = st.sets(st.sampled_from([4, 6, 8, 10]), min_size=1).map(sorted)
 
 
-def a_stream(seed=bytes(32), stratum="age_group=18-59"):
+def a_stream(seed: bytes = bytes(32), stratum: str = "age_group=18-59") -> HmacDrbg:
     return stratum_stream(seed=seed, study="NCT04293692", stratum=stratum)
 
 
-def chi_square(observed, *, categories):
+def chi_square(observed: Counter[Any], *, categories: set[Any]) -> float:
     """Pearson's statistic against equal shares."""
     expected = sum(observed.values()) / len(categories)
     return sum((observed[category] - expected) ** 2 / expected for category in categories)
@@ -29,10 +31,10 @@ def chi_square(observed, *, categories):
 class ABiasedStream:
     """Always swaps with any place, the classic mistake in a shuffle."""
 
-    def __init__(self, size):
+    def __init__(self, size: int) -> None:
         self.stream, self.size = a_stream(), size
 
-    def uniform(self, bound):
+    def uniform(self, bound: int) -> int:
         return self.stream.uniform(self.size) % bound
 
 

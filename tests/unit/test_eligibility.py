@@ -19,11 +19,11 @@ CODES = [criterion.code for criterion in TRIAL.eligibility]
 SEVERITY = ["I4A", "I4B", "I4C"]
 
 
-def an_eligible_persons_answers(**changed):
+def an_eligible_persons_answers(**changed: bool) -> dict[str, bool]:
     return {criterion.code: criterion.expected for criterion in TRIAL.eligibility} | changed
 
 
-def the_unmet(age=40, **changed):
+def the_unmet(age: int = 40, **changed: bool) -> list[str]:
     return evaluate(TRIAL, an_eligible_persons_answers(**changed), age)
 
 

@@ -17,7 +17,15 @@ from pathlib import Path
 import pytest
 
 from randomization import generator
-from randomization.domain.schedule import Spec, commitment, generate_arms, slot_salts, spec_hash, spec_of
+from randomization.domain.schedule import (
+    Arms,
+    Spec,
+    commitment,
+    generate_arms,
+    slot_salts,
+    spec_hash,
+    spec_of,
+)
 from randomization.domain.sealed_list import Commitment, SealedListInvalid, SealedSlot
 from randomization.domain.strata import all_strata
 from trialsite import protocol as protocols
@@ -71,7 +79,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> KeyRing:
     return KeyRing(folder=folder, public=public, statistician=statistician)
 
 
-def the_golden_spec():
+def the_golden_spec() -> Spec:
     golden = GOLDEN["spec"]
     return Spec(
         study=GOLDEN["study"],
@@ -84,26 +92,32 @@ def the_golden_spec():
     )
 
 
-def a_bundle(keys, *, length=12, **options):
-    return generator.build_list(
-        TRIAL, SEED, length, public_keys=keys.public, statistician=keys.statistician, **options
-    )
+def a_bundle(keys: KeyRing, *, length: int = 12) -> generator.ListBundle:
+    return generator.build_list(TRIAL, SEED, length, public_keys=keys.public, statistician=keys.statistician)
 
 
-def the_arms_in(bundle, keys):
+def the_arms_in(bundle: generator.ListBundle, keys: KeyRing) -> dict[str, list[int]]:
     """Open every slot with the code-break key."""
     private = keys.private("code-break-1")
     root = Commitment.parse(notes.split_note(bundle.commitment_note)[0]).root
     arms: dict[str, list[int]] = {}
     for slot in bundle.slots:
-        place = {"study": TRIAL.protocol, "stratum": slot.stratum, "slot": slot.slot}
-        arm = open_slot(private, "code-break-1", slot.envelope, **place, root=root, leaf_hash=slot.leaf)
+        arm = open_slot(
+            private,
+            "code-break-1",
+            slot.envelope,
+            study=TRIAL.protocol,
+            stratum=slot.stratum,
+            slot=slot.slot,
+            root=root,
+            leaf_hash=slot.leaf,
+        )
         arms.setdefault(slot.stratum, []).append(arm)
     return arms
 
 
-def a_command(keys, folder, **changed):
-    options = {
+def a_command(keys: KeyRing, folder: Path, **changed: object) -> list[str]:
+    options: dict[str, object] = {
         "trial": protocols.DEFAULT_TRIAL_FILE,
         "length": 12,
         "public-keys": keys.folder / "public.json",
@@ -260,7 +274,7 @@ def test_numbers_do_not_depend_on_the_arms(keys):
     arms = generate_arms(spec, SEED)
     exchanged = {stratum: [1 - arm for arm in row] for stratum, row in arms.items()}
 
-    def numbers(of):
+    def numbers(of: Arms) -> list[str]:
         counter = itertools.count(1)
         bundle = generator.bundle_of(
             spec,

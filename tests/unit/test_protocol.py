@@ -8,6 +8,7 @@ import datetime as dt
 import json
 import tomllib
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -16,19 +17,19 @@ from trialsite.protocol import ProtocolError, from_document, load
 
 TEXT = protocols.DEFAULT_TRIAL_FILE.read_text(encoding="utf-8")
 TRIAL = load(protocols.DEFAULT_TRIAL_FILE)
-PUBLIC = json.loads(TRIAL.public_document())
+PUBLIC: dict[str, Any] = json.loads(TRIAL.public_document())
 
 
-def a_changed_file(old, new):
+def a_changed_file(old: str, new: str) -> bytes:
     assert TEXT.count(old) >= 1
     return TEXT.replace(old, new, 1).encode()
 
 
-def a_changed_document(path, value):
+def a_changed_document(path: tuple[Any, ...], value: object) -> dict[str, Any]:
     """The public document with the value at ``path`` replaced, or removed if it is Ellipsis."""
-    document = copy.deepcopy(PUBLIC)
+    document: dict[str, Any] = copy.deepcopy(PUBLIC)
     *parents, last = path
-    target = document
+    target: Any = document
     for step in parents:
         target = target[step]
     if value is ...:

@@ -73,7 +73,7 @@ class User(AbstractBaseUser):
         """Whether the person may sign in to the (masked) admin."""
         return self.is_superuser or any(grant.role in STAFF_ROLES for grant in self.roles)
 
-    def check_password(self, raw_password: str) -> bool:
+    def check_password(self, raw_password: str | None) -> bool:
         """Never re-hashes, as Django's own may: no web process may write accounts."""
         return hashers.check_password(raw_password, self.password)
 

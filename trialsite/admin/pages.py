@@ -23,8 +23,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.functional import cached_property
 
-from trialsite.admin import queries, showing
-from trialsite.admin.events import mentioning, visible_events
+from trialsite.admin import events, queries, showing
 from trialsite.audit.models import VisibleEvent
 
 if TYPE_CHECKING:
@@ -76,7 +75,9 @@ class MaskedModelAdmin(_ModelAdmin):
                 name=f"{name}_history",
             ),
             path(
-                "<path:object_id>/change/", self.admin_site.admin_view(self.change_view), name=f"{name}_change"
+                "<path:object_id>/change/",
+                self.admin_site.admin_view(self.change_view),
+                name=f"{name}_change",
             ),
         ]
 
@@ -126,7 +127,7 @@ class MaskedModelAdmin(_ModelAdmin):
                 allowed[str(declared.parameter_name)] = queries.TEXT
                 continue
             field = get_fields_from_path(self.model, str(declared))[-1]
-            target = f"__{field.target_field.name}" if field.is_relation else ""
+            target = f"__{field.target_field.name}" if isinstance(field, models.ForeignKey) else ""
             allowed[f"{declared}{target}__exact"] = queries.TEXT
             if field.null:
                 allowed[f"{declared}__isnull"] = re.compile("True")
@@ -155,11 +156,13 @@ class MaskedModelAdmin(_ModelAdmin):
     @cached_property
     def _sortable_columns(self) -> frozenset[int]:
         fields = {field.name for field in self.model._meta.fields}
+        shown_by = [
+            getattr(self, column, None) if isinstance(column, str) else column for column in self._columns
+        ]
         return frozenset(
             index
-            for index, column in enumerate(self._columns)
-            if column in fields
-            or getattr(getattr(self, column, None) if isinstance(column, str) else column, "admin_order_field", None)
+            for index, (column, shower) in enumerate(zip(self._columns, shown_by, strict=True))
+            if column in fields or hasattr(shower, "admin_order_field")
         )
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
@@ -169,13 +172,13 @@ class MaskedModelAdmin(_ModelAdmin):
             raise queries.refused() from error
 
     def get_object(
-        self, request: HttpRequest, object_id: str, from_field: None = None
+        self, request: HttpRequest, object_id: str | None, from_field: str | None = None
     ) -> models.Model | None:
-        if not queries.TEXT.fullmatch(object_id):
+        if object_id is None or not queries.TEXT.fullmatch(object_id):
             return None
         return super().get_object(request, object_id, from_field)
 
-    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:  # noqa: ARG002
+    def _get_obj_does_not_exist_redirect(self, *_: Any) -> HttpResponse:
         raise Http404
 
     def changeform_view(
@@ -190,7 +193,7 @@ class MaskedModelAdmin(_ModelAdmin):
 
     def events_of(self, record: Any) -> QuerySet[VisibleEvent]:
         """Return the events that make the record's history."""
-        return mentioning(visible_events(), str(record.pk))
+        return events.visible_events().filter(events.about(str(record.pk))).order_by("position")
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -203,8 +206,8 @@ class MaskedModelAdmin(_ModelAdmin):
         if not self.has_view_permission(request, record):
             raise PermissionDenied
         zone = showing.zone_of(record, site_path=self.site_path)
-        events = self.get_paginator(request, self.events_of(record), EVENTS_ON_A_PAGE)
-        page = events.get_page(request.GET.get(PAGE_VAR, 1))
+        found = self.get_paginator(request, self.events_of(record), EVENTS_ON_A_PAGE)
+        page = found.get_page(request.GET.get(PAGE_VAR, 1))
         context = {
             **self.admin_site.each_context(request),
             "title": f"History: {record}",
@@ -214,18 +217,16 @@ class MaskedModelAdmin(_ModelAdmin):
             "opts": self.opts,
             **(extra_context or {}),
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
         return TemplateResponse(request, self.object_history_template or (), context)
 
 
 def event_row(event: Any, *, zone: Any) -> dict[str, Any]:
     """Return one line of a history, as the template writes it."""
     return {
-        "position": event.position,
         "recorded_at": showing.moment(event.recorded_at, zone=zone),
         "trial_time": showing.moment(showing.parsed(event.trial_time), zone=zone),
         "kind": event.kind,
         "actor": event.actor or "",
         "role": event.role or "",
-        "about": showing.lines(event.event.get("about", {})),
+        "about": showing.lines(events.known(event)),
     }

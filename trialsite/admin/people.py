@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 from trialsite.accounts.models import RoleGrant, Site, User
 from trialsite.accounts.roles import Role
-from trialsite.admin.events import mentioning, visible_events
+from trialsite.admin.events import about, visible_events
 from trialsite.admin.pages import MaskedModelAdmin
 from trialsite.admin.site import masked_site
 from trialsite.audit.models import VisibleEvent
@@ -48,7 +48,7 @@ class RoleGrantAdmin(MaskedModelAdmin):
     list_select_related = ("user", "site")
 
     def events_of(self, record: RoleGrant) -> QuerySet[VisibleEvent]:
-        return mentioning(visible_events(), str(record.user_id))
+        return visible_events().filter(about(str(record.user_id))).order_by("position")
 
 
 @register(AccessAttempt, site=masked_site)

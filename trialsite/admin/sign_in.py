@@ -19,11 +19,10 @@ from django.contrib.auth.signals import user_login_failed
 from django.views.decorators.debug import sensitive_variables
 
 from trialsite.accounts.models import User
-from trialsite.accounts.roles import Role, factor_face
-from trialsite.accounts.services import factors
+from trialsite.accounts.roles import UNMASKED_ROLES, Role, factor_face
+from trialsite.accounts.services.factors import Purpose, check_code
 from trialsite.clock.services import real_now
 
-PURPOSE = "masked-sign-in"
 NOT_SIGNED_IN = (
     "You are not signed in: what was entered does not match, the account may not use these pages, "
     "or there were too many attempts. Enter a new one-time code, or wait some minutes."
@@ -32,13 +31,16 @@ NOT_SIGNED_IN = (
 
 def may_enter(user: AbstractBaseUser | AnonymousUser) -> bool:
     """
-    Say whether a person may use the admin now: staff, and of the masked side in every role.
+    Say whether a person may use the admin now: staff, of the masked side in every role, and never
+    of the unmasked one, for what was seen there stays seen.
 
     It is asked at every page, so that a role that was ended or added acts on the next request.
     """
     if not isinstance(user, User) or not user.is_active or not user.is_staff:
         return False
-    return factor_face(frozenset(Role(grant.role) for grant in user.roles)) == "masked"
+    if factor_face(frozenset(Role(grant.role) for grant in user.roles)) != "masked":
+        return False
+    return not user.role_grants.filter(role__in=UNMASKED_ROLES).exists()
 
 
 class SignInForm(AuthenticationForm):
@@ -60,10 +62,14 @@ class SignInForm(AuthenticationForm):
         user = authenticate(self.request, username=given["username"], password=given["password"])
         if user is None:
             raise self.get_invalid_login_error()
-        if not isinstance(user, User) or not may_enter(user) or not _code_holds(user, given["otp"]):
+        if not isinstance(user, User) or not may_enter(user) or not self._code_holds(user):
             user_login_failed.send(
                 sender=__name__, credentials={"username": given["username"]}, request=self.request
             )
             raise self.get_invalid_login_error()
         self.user_cache = user
         return given
+
+    def _code_holds(self, user: User) -> bool:
+        otp = self.cleaned_data["otp"].replace(" ", "")
+        return check_code(user=user, otp=otp, purpose=Purpose.MASKED_SIGN_IN, at=real_now())

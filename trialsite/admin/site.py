@@ -8,6 +8,7 @@ password pages, bulk deletion, lookups for forms) is not here, because it is nev
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import update_wrapper
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,7 +23,6 @@ from django.http.response import HttpResponseBase
 from django.template.response import SimpleTemplateResponse, TemplateResponse
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.utils import timezone
-from functools import update_wrapper
 
 from trialsite.accounts.models import Site
 from trialsite.admin import queries
@@ -71,7 +71,7 @@ class MaskedAdminSite(AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
         return may_enter(request.user) and _in_time(request.session)
 
-    def admin_view(self, view: View, cacheable: bool = False) -> View:  # noqa: ARG002, FBT001, FBT002 - Django's
+    def admin_view(self, view: View, cacheable: bool = False) -> View:  # type: ignore[override]  # noqa: ARG002
         """Return ``view`` for people who are signed in, for reading only, never stored by a browser."""
         posts = view == self.logout
 
@@ -80,7 +80,9 @@ class MaskedAdminSite(AdminSite):
                 return HttpResponseNotAllowed(READING)
             _note_use(request.session)
             with timezone.override(_zone_of_all_sites()):
-                return _finished(self._answer(view, request, *args, **kwargs))
+                response = self._answer(view, request, *args, **kwargs)
+                _finish(response)
+                return response
 
         return super().admin_view(update_wrapper(page, view))
 
@@ -124,7 +126,8 @@ class MaskedAdminSite(AdminSite):
             response.status_code = 429
         if request.method == "POST" and response.status_code == 302:
             _begin(request.session)
-        return _finished(response)
+        _finish(response)
+        return response
 
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         response = super().logout(request, extra_context)
@@ -158,11 +161,12 @@ def _zone_of_all_sites() -> ZoneInfo:
     return ZoneInfo(zones[0]) if len(zones) == 1 else ZoneInfo("UTC")
 
 
-def _finished(response: HttpResponseBase) -> Any:
-    """Return the response rendered: a template is written here, inside the zone and the guard."""
-    # The middleware lets a page for a person pass and makes every other error a problem document.
-    response.shown_to_a_person = isinstance(response, SimpleTemplateResponse)  # type: ignore[attr-defined]
-    return response.render() if isinstance(response, SimpleTemplateResponse) else response
+def _finish(response: HttpResponseBase) -> None:
+    """Render a page here, inside the zone and the guard."""
+    if isinstance(response, SimpleTemplateResponse):
+        response.render()
+        # The middleware lets a page pass and makes every other error a problem document.
+        response.shown_to_a_person = True  # type: ignore[attr-defined]
 
 
 masked_site = MaskedAdminSite()

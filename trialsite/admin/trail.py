@@ -1,4 +1,4 @@
-"""Admin pages of the audit trail's visible events."""
+"""Admin page of the audit trail's visible events."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 from django.contrib.admin import SimpleListFilter, display, register
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.urls import URLPattern
 
-from trialsite.admin import showing
-from trialsite.admin.events import mentioning, visible_events
+from trialsite.admin import events, showing
 from trialsite.admin.pages import MaskedModelAdmin
 from trialsite.admin.site import masked_site
+from trialsite.audit.kinds import MASKED_VISIBLE
 from trialsite.audit.models import VisibleEvent
 
 
@@ -21,8 +22,7 @@ class KindFilter(SimpleListFilter):
     parameter_name = "kind"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:  # noqa: ARG002
-        kinds = VisibleEvent.objects.order_by("kind").values_list("kind", flat=True).distinct()
-        return [(kind, kind) for kind in kinds]
+        return [(kind, kind) for kind in sorted(MASKED_VISIBLE)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[VisibleEvent]) -> QuerySet[VisibleEvent]:  # noqa: ARG002
         return queryset.filter(kind=self.value()) if self.value() else queryset
@@ -30,10 +30,15 @@ class KindFilter(SimpleListFilter):
 
 @register(VisibleEvent, site=masked_site)
 class VisibleEventAdmin(MaskedModelAdmin):
-    """What happened on the masked side, by whom and when, in the trail's own order."""
+    """
+    What happened on the masked side, by whom and when; newest first.
 
-    fields = ("position", "recorded_at", "trial_time", "kind", "actor", "role", "about")
-    list_display = ("position", "recorded_at", "kind", "actor", "role", "about")
+    A list alone: the address of one event would be its position on the trail, whose gaps count
+    what happened on the unmasked side.
+    """
+
+    list_display = ("recorded_at", "trial_time", "kind", "actor", "role", "about")
+    list_display_links = None
     list_filter = (KindFilter,)
     # Names the box; what it looks for is in get_search_results.
     search_fields = ("kind",)
@@ -41,20 +46,22 @@ class VisibleEventAdmin(MaskedModelAdmin):
     date_hierarchy = "recorded_at"
     ordering = ("-position",)
 
+    def get_urls(self) -> list[URLPattern]:
+        return super().get_urls()[:1]
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[VisibleEvent]:  # noqa: ARG002
-        return visible_events().order_by(*self.ordering)
+        return events.visible_events().order_by(*self.ordering)
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[VisibleEvent], search_term: str  # noqa: ARG002
+        self,
+        request: HttpRequest,  # noqa: ARG002
+        queryset: QuerySet[VisibleEvent],
+        search_term: str,
     ) -> tuple[QuerySet[VisibleEvent], bool]:
         sought = search_term.strip()
         if not sought:
             return queryset, False
-        about_it = mentioning(VisibleEvent.objects.all(), sought).values("pk")
-        return queryset.filter(Q(pk__in=about_it) | Q(actor=sought) | Q(kind=sought)), False
-
-    def events_of(self, record: VisibleEvent) -> QuerySet[VisibleEvent]:
-        return visible_events().filter(pk=record.pk)
+        return queryset.filter(events.about(sought) | Q(actor=sought) | Q(kind=sought)), False
 
     @display(empty_value="-")
     def actor(self, event: Any) -> str:
@@ -66,7 +73,7 @@ class VisibleEventAdmin(MaskedModelAdmin):
 
     @display(empty_value="-")
     def about(self, event: Any) -> str:
-        return showing.lines(event.event.get("about", {}))
+        return showing.lines(events.known(event))
 
     @display(empty_value="-")
     def trial_time(self, event: Any) -> str:

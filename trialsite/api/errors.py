@@ -60,6 +60,13 @@ _CODE = {
     500: "internal_error",
     503: "database_unavailable",
 }
+# RequestDataTooBig is a SuspiciousOperation, so it stands first.
+_OTHERS: tuple[tuple[type[Exception], int], ...] = (
+    (Http404, 404),
+    (PermissionDenied, 403),
+    (RequestDataTooBig, 413),
+    (SuspiciousOperation, 400),
+)
 
 
 def document(
@@ -81,9 +88,8 @@ def document(
 
 def http_response(*, status: int, code: str = "", detail: str = "") -> HttpResponse:
     """Return a problem from outside REST framework: middleware, lock-out."""
-    return HttpResponse(
-        json.dumps(document(status=status, code=code, detail=detail)), status=status, content_type=CONTENT_TYPE
-    )
+    body = json.dumps(document(status=status, code=code, detail=detail))
+    return HttpResponse(body, status=status, content_type=CONTENT_TYPE)
 
 
 def locked_out(request: HttpRequest, response: Any, credentials: Any) -> HttpResponse:  # noqa: ARG001
@@ -155,10 +161,7 @@ def _problem(error: Exception) -> dict[str, Any] | None:
         # The message may hold the statement's values; the class and SQLSTATE say enough.
         log.error("Database: %s %s", type(error).__name__, getattr(error.__cause__, "sqlstate", None))
         return document(status=503)
-    for kind, status in ((Http404, 404), (PermissionDenied, 403), (RequestDataTooBig, 413), (SuspiciousOperation, 400)):
-        if isinstance(error, kind):
-            return document(status=status)
-    return None
+    return next((document(status=status) for kind, status in _OTHERS if isinstance(error, kind)), None)
 
 
 def _framework_problem(error: exceptions.APIException) -> dict[str, Any]:

@@ -255,8 +255,10 @@ def _key(request: Request) -> str:
 
 def _message(request: Request) -> bytes:
     """Return what is compared: method, path, and the body without ``signature``, in one spelling."""
-    body = {name: value for name, value in request.data.items() if name != "signature"}
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), default=lambda number: {"n": str(number)})
+    body = {name: value for name, value in dict(request.data).items() if name != "signature"}
+    canonical = json.dumps(
+        body, sort_keys=True, separators=(",", ":"), default=lambda number: {"n": str(number)}
+    )
     return "\n".join([str(request.method), request.path, canonical]).encode()
 
 

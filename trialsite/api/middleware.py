@@ -19,7 +19,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     # Pages get the policy of the settings from django-csp; what it did not touch loads nothing.
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
 }
 
 
@@ -48,6 +48,8 @@ class ProblemResponses:
             return errors.http_response(status=404)
         response = self.get_response(request)
         if response.status_code < 400 or response.headers.get("Content-Type") == errors.CONTENT_TYPE:
+            return response
+        if getattr(response, "shown_to_a_person", False):  # a page of the admin, in words of its own
             return response
         return _as_problem(response)
 

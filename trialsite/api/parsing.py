@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import IO, Any, ClassVar
+from typing import IO, Any
 
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser
@@ -30,7 +30,7 @@ class BodyTooLarge(APIException):
 class StrictJSONParser(BaseParser):
     """Reads one JSON object; numbers with a fraction arrive as ``Decimal``, exactly as written."""
 
-    media_type: ClassVar[str] = "application/json"
+    media_type = "application/json"
 
     def parse(
         self,

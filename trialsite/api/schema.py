@@ -17,7 +17,7 @@ from trialsite.api.views import Endpoint, ListEndpoint, PublicEndpoint
 class FieldProblem(serializers.Serializer[Any]):
     """One field or query parameter that is not acceptable."""
 
-    pointer = serializers.CharField(help_text="JSON pointer into the body (#/a/b), or ?name of a query parameter")
+    pointer = serializers.CharField(help_text="JSON pointer into the body (#/a/b), or ?name of a parameter")
     code = serializers.CharField()
     detail = serializers.CharField()
 
@@ -30,7 +30,7 @@ class Problem(serializers.Serializer[Any]):
     status = serializers.IntegerField()
     detail = serializers.CharField()
     code = serializers.CharField(help_text="Stable; programs decide by this")
-    errors = FieldProblem(many=True, required=False)
+    errors = FieldProblem(many=True, required=False)  # type: ignore[assignment]  # a field of the problem
 
 
 class BearerTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -51,28 +51,31 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 WORK_SESSION = OpenApiParameter(
     "X-Session", OpenApiTypes.STR, OpenApiParameter.HEADER, required=True, description="From POST sessions."
 )
+_SERVICE = ("livez", "readyz", "openapi.yaml", "me")
 
 
 class Schema(AutoSchema):
     """Reads what ``Endpoint`` declares; ``extend_schema`` still overrides where a view differs."""
 
-    view: Endpoint
+    view: Endpoint  # type: ignore[override]  # no other view is described
 
     def get_operation_id(self) -> str:
         path = re.sub(r"^/(api/v1/)?", "", self.path)
         return "_".join([self.method.lower(), *re.findall(r"[A-Za-z0-9]+", path)])
 
     def get_tags(self) -> list[str]:
-        return [re.sub(r"^/(api/v1/)?", "", self.path).partition("/")[0] or "service"]
+        first = re.sub(r"^/(api/v1/)?", "", self.path).partition("/")[0]
+        return ["service" if first in _SERVICE else first]
 
     def get_summary(self) -> str | None:
-        return (self.view.__doc__ or "").strip().partition("\n")[0] or None
+        handler = getattr(self.view, self.method.lower())
+        return (handler.__doc__ or self.view.__doc__ or "").strip().partition("\n")[0] or None
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override]  # spectacular's signature
         return (self.view.__doc__ or "").strip().partition("\n")[2].strip()
 
     def get_auth(self) -> list[dict[str, list[str]]]:
-        return [] if isinstance(self.view, PublicEndpoint) else [{"token": []}]
+        return [] if isinstance(self.view, PublicEndpoint) else super().get_auth()
 
     def get_override_parameters(self) -> list[Any]:
         parameters: list[Any] = []
@@ -91,7 +94,7 @@ class Schema(AutoSchema):
         answer = output or OpenApiResponse(description="Done.")
         if self._is_list_view(answer):
             answer = output(many=True) if output else answer
-        return {status: answer, "default": OpenApiResponse(Problem, description="A refusal.")}
+        return {status: answer}
 
     def _is_list_view(self, serializer: Any = None) -> bool:  # noqa: ARG002 - the base's signature
         return isinstance(self.view, ListEndpoint) and self.method == "GET"
@@ -100,9 +103,11 @@ class Schema(AutoSchema):
         """``Randomize.Output`` becomes ``RandomizeOutput``: nested names alone would collide."""
         return type(serializer).__qualname__.replace(".", "")
 
-    def _get_response_for_code(
-        self, serializer: Any, status_code: Any, media_types: Any = None, direction: Any = "response"
-    ) -> Any:
-        if status_code == "default":
-            media_types = ["application/problem+json"]
-        return super()._get_response_for_code(serializer, status_code, media_types, direction)
+    def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
+        """Every call may answer with a problem, those too whose answer is described by hand."""
+        refusal = OpenApiResponse(Problem, description="A refusal.")
+        bodies: dict[str, Any] = super()._get_response_bodies(direction)
+        bodies["default"] = self._get_response_for_code(  # type: ignore[no-untyped-call]
+            refusal, "default", ["application/problem+json"], direction
+        )
+        return bodies

@@ -12,13 +12,13 @@ from rest_framework import serializers
 from trialsite.api.errors import field_error
 
 # RFC 3339 section 5.6; the offset is not optional.
-_DATE_TIME = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
-)
+_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
-def mistakes(field: serializers.Field[Any, Any, Any, Any], value: Any, pointer: str = "#") -> list[dict[str, str]]:
+def mistakes(
+    field: serializers.Field[Any, Any, Any, Any] | None, value: Any, pointer: str = "#"
+) -> list[dict[str, str]]:
     """Return the field errors of ``value``, which ``field`` is about to read."""
     if value is None:
         return []
@@ -50,7 +50,7 @@ def _members(
             yield field_error(_step(pointer, name[:64]), "unknown_field")
 
 
-def _has_right_type(field: serializers.Field[Any, Any, Any, Any], value: Any) -> bool:
+def _has_right_type(field: serializers.Field[Any, Any, Any, Any] | None, value: Any) -> bool:
     """Return whether the JSON type is the field's; fields of other kinds judge for themselves."""
     match field:
         case serializers.BooleanField():

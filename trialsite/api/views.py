@@ -8,7 +8,7 @@ description is made too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
@@ -41,16 +41,17 @@ class NoFields(serializers.Serializer[Any]):
 class OneFormat(BaseContentNegotiation):
     """Each call answers in its one format whatever ``Accept`` says, so errors are always problems."""
 
-    def select_parser(self, request: Request, parsers: Sequence[BaseParser]) -> BaseParser | None:
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         return DefaultContentNegotiation().select_parser(request, parsers)
 
     def select_renderer(
         self,
         request: Request,  # noqa: ARG002 - Django REST framework's signature
-        renderers: Sequence[BaseRenderer],
+        renderers: Iterable[BaseRenderer],
         format_suffix: str | None = None,  # noqa: ARG002
     ) -> tuple[BaseRenderer, str]:
-        return renderers[0], renderers[0].media_type
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type
 
 
 class Endpoint(APIView):
@@ -136,14 +137,14 @@ class ListEndpoint(Endpoint, GenericAPIView[Any]):
     def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
         return self.Output
 
-    def list(self) -> Response:
+    def page(self) -> Response:
         """Return one page of what the person may see."""
         rows: QuerySet[Any] = self.filter_queryset(self.get_queryset())
-        page = self.paginate_queryset(rows)
-        return self.get_paginated_response(self.Output(page, many=True).data)
+        some = self.paginate_queryset(rows)
+        return self.get_paginated_response(self.Output(some, many=True).data)
 
     def get(self, request: Request) -> Response:  # noqa: ARG002 - Django REST framework's signature
-        return self.list()
+        return self.page()
 
 
 def checked(serializer_class: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:

@@ -5,7 +5,7 @@ The Merkle tree of RFC 9162 (section 2.1), as of RFC 6962 before it.
 is the hash of nothing. The audit trail is one such tree and so is the randomization list.
 
 The verify functions return nothing and raise ``ProofInvalid``: an answer that could be ignored would
-be. They compare hashes and do not ask how long a hash is; whoever reads hashes from outside does.
+be. But for the leaf they do not ask how long a hash is; whoever reads hashes from outside does.
 """
 
 from __future__ import annotations
@@ -146,6 +146,14 @@ def verify_inclusion(*, leaf: bytes, index: int, size: int, proof: Sequence[byte
     """
     if not 0 <= index < size:
         raise ProofInvalid("the index lies outside the tree")
+    if len(leaf) != len(EMPTY_ROOT):
+        raise ProofInvalid("the leaf is not a hash")
+    if _root_above(leaf, index=index, size=size, proof=proof) != root:
+        raise ProofInvalid("the leaf is not in the tree with this root")
+
+
+def _root_above(leaf: bytes, *, index: int, size: int, proof: Sequence[bytes]) -> bytes:
+    """Return the root that the proof's nodes lead to."""
     fn, sn, computed = index, size - 1, leaf
     for sibling in proof:
         if sn == 0:
@@ -159,8 +167,7 @@ def verify_inclusion(*, leaf: bytes, index: int, size: int, proof: Sequence[byte
         fn, sn = fn >> 1, sn >> 1
     if sn:
         raise ProofInvalid("the proof is too short")
-    if computed != root:
-        raise ProofInvalid("the leaf is not in the tree with this root")
+    return computed
 
 
 def verify_consistency(*, size1: int, size2: int, root1: bytes, root2: bytes, proof: Sequence[bytes]) -> None:

@@ -266,8 +266,8 @@ def open_note(note: str | bytes, verifiers: Iterable[VerifierKey]) -> Note:
     for line in lines:
         key = known.get((line.name, line.key_id))
         if key is not None:
+            # Every signature is checked, and of several by one witness the first time counts.
             signatures.setdefault(key, Verified(key=key, at=key.verify(text, line.signature)))
-            # setdefault keeps the first time, but every signature has been checked above.
     if not signatures:
         raise Unsigned("no known key signed the note")
     return Note(text=text, signatures=tuple(signatures.values()))

@@ -13,6 +13,7 @@ Pure: one ``Story`` reads one trail and holds a few bytes for each participant a
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,6 +23,7 @@ from trialsite.audit.kinds import SEALED, Kind
 
 EVENT_VERSION = 1
 
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 _SEALED_FIELDS = {"v", "k", "t", "id", "sealed"}
 _ENVELOPE_FIELDS = {"h", "w", "c"}
 
@@ -32,6 +34,7 @@ class Story:
     def __init__(self) -> None:
         """Begin before the first event."""
         self.kinds: Counter[Kind] = Counter()
+        self.genesis: dict[str, Any] = {}
         self.commitment: dict[str, Any] = {}
         self._slots: Counter[str] = Counter()
         self._participants: set[str] = set()
@@ -40,6 +43,7 @@ class Story:
         self._envelopes: set[str] = set()
         self._sizes: dict[Kind, int] = {}
         self._rules: dict[Kind, Callable[[dict[str, Any]], Iterator[str]]] = {
+            Kind.GENESIS: self._begun,
             Kind.LIST_COMMITTED: self._list_committed,
             Kind.PARTICIPANT_RANDOMIZED: self._randomized,
             Kind.KIT_RELEASED: self._kit_released,
@@ -54,8 +58,8 @@ class Story:
             yield from faults
             return
         kind = Kind(event["k"])
-        if (kind is Kind.GENESIS) == bool(self.kinds):
-            yield "the trail does not begin with its genesis event" if not self.kinds else "a second genesis"
+        if not self.kinds and kind is not Kind.GENESIS:
+            yield "the trail does not begin with its genesis event"
         self.kinds[kind] += 1
         if kind in SEALED:
             yield from self._sealed(kind, event["id"], event["sealed"])
@@ -63,6 +67,12 @@ class Story:
             yield from self._sealed(kind, event["data"].get("id"), event["data"]["sealed"])
         if kind in self._rules:
             yield from self._rules[kind](event)
+
+    def _begun(self, event: dict[str, Any]) -> Iterator[str]:
+        if self.kinds.total() > 1:
+            yield "a genesis event after the first"
+            return
+        self.genesis = event["data"]
 
     def _list_committed(self, event: dict[str, Any]) -> Iterator[str]:
         self.commitment = event["data"]
@@ -140,9 +150,9 @@ def _shape(event: Any) -> Iterator[str]:
 
 
 def moment(event: Any) -> dt.datetime | None:
-    """Return an event's real time, or None if it has none that is in UTC."""
+    """Return an event's real time, or None if it has none in UTC with milliseconds."""
     stamp = event.get("t") if isinstance(event, dict) else None
-    if not isinstance(stamp, str) or not stamp.endswith("Z"):
+    if not isinstance(stamp, str) or not _TIME.fullmatch(stamp):
         return None
     try:
         return dt.datetime.fromisoformat(stamp)

@@ -21,7 +21,7 @@ import datetime as dt
 import hashlib
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,59 +29,14 @@ from typing import Any
 from trialsite.audit import notes
 from trialsite.audit.bundle import COMMITMENT, ENTRIES, KEYS, MANIFEST, Bundle, Unreadable, parse_manifest
 from trialsite.audit.canonical import NotCanonical, parse
+from trialsite.audit.findings import Report
 from trialsite.audit.kinds import SEALED, Kind
 from trialsite.audit.merkle import Frontier, leaf_hash
 from trialsite.audit.story import Story, moment
 
-HOLDS, VIOLATED, UNREADABLE = 0, 1, 2
-
-# A garbled trail would otherwise print a line for each of its events.
-MOST_LINES = 200
 COMMITMENT_TITLE = "irt-list-commitment/v1"
 # Two events' times are taken before the lock that orders them, so they may cross a little.
 _TOLERANCE = dt.timedelta(minutes=5)
-
-
-class Report:
-    """The findings, printed as they come."""
-
-    def __init__(self, write: Callable[[str], object]) -> None:
-        """Print with ``write``."""
-        self._write = write
-        self._lines = 0
-        self.violations = 0
-        self.unreadable = 0
-        self.signer_proven = True
-
-    def say(self, what: str, text: str) -> None:
-        """Print one line; what a bundle says is shown without characters that steer a terminal."""
-        self._lines += 1
-        if self._lines <= MOST_LINES:
-            line = f"{what}: {text}"
-            self._write("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) + "\n")
-
-    def violation(self, where: str, text: str) -> None:
-        """Record that a promise of the trail is broken."""
-        self.violations += 1
-        self.say("violation", f"{where}: {text}")
-
-    def cannot_read(self, text: str) -> None:
-        """Record that something could not be read and so not be checked."""
-        self.unreadable += 1
-        self.say("unreadable", text)
-
-    def verdict(self) -> int:
-        """Print the last line and return the exit code; a violation weighs more than what is unreadable."""
-        if self._lines > MOST_LINES:
-            self._write(f"note: {self._lines - MOST_LINES} more lines are left out\n")
-        if self.violations:
-            self._write(f"verdict: violated ({self.violations} findings)\n")
-            return VIOLATED
-        if self.unreadable:
-            self._write("verdict: unreadable\n")
-            return UNREADABLE
-        self._write("verdict: holds\n" if self.signer_proven else "verdict: holds, signer not proven\n")
-        return HOLDS
 
 
 @dataclass
@@ -109,9 +64,12 @@ def verify(bundle_path: Path, keys_dir: Path | None, report: Report) -> None:
             report.say("signer not proven", f"the only key is the one in the bundle's own {KEYS}")
         _check_checkpoints(bundle, evidence, report)
         published = _check_kept(keys_dir, evidence, report)
-        _check_manifest(bundle, evidence, report)
+        with report.going_on():
+            _check_manifest(bundle, evidence, report)
         story = _check_entries(bundle, evidence, report)
-        _check_commitment(bundle, (*brought, *inside), story, published, report)
+        _check_genesis(story, evidence, report)
+        with report.going_on():
+            _check_commitment(bundle, (*brought, *inside), story, published, report)
         _say_what_is_sealed(story, report)
 
 
@@ -163,9 +121,10 @@ def _checkpoint(note: bytes, where: str, evidence: Evidence, report: Report) -> 
 
 def _check_checkpoints(bundle: Bundle, evidence: Evidence, report: Report) -> None:
     for name in bundle.checkpoints:
-        checkpoint = _checkpoint(bundle.read(name), name, evidence, report)
-        if checkpoint is not None:
-            evidence.newest = max(evidence.newest or 0, checkpoint.size)
+        with report.going_on():
+            checkpoint = _checkpoint(bundle.read(name), name, evidence, report)
+            if checkpoint is not None:
+                evidence.newest = max(evidence.newest or 0, checkpoint.size)
 
 
 def _check_kept(folder: Path | None, evidence: Evidence, report: Report) -> list[tuple[str, str]]:
@@ -211,7 +170,7 @@ def _check_entries(bundle: Bundle, evidence: Evidence, report: Report) -> Story:
     """Rebuild the tree event by event, comparing its root wherever a checkpoint tells one."""
     story, frontier, expected, latest = Story(), Frontier(), 0, None
     _compare(frontier, evidence, report)
-    try:
+    with report.going_on():
         for line in bundle.entries():
             where = f"event {line.seq}"
             if line.seq != expected:
@@ -225,11 +184,16 @@ def _check_entries(bundle: Bundle, evidence: Evidence, report: Report) -> Story:
                 for fault in story.read(event):
                     report.violation(where, fault)
                 latest = _check_time(moment(event), latest, where, report)
-    except Unreadable as error:
-        report.cannot_read(str(error))
-        return story
-    _check_end(frontier, evidence, report)
+        _check_end(frontier, evidence, report)
     return story
+
+
+def _check_genesis(story: Story, evidence: Evidence, report: Report) -> None:
+    """Compare the log's name in its first event with the one its checkpoints are signed under."""
+    if evidence.origin and story.genesis.get("origin", evidence.origin) != evidence.origin:
+        report.violation("genesis", f"begins another log than {evidence.origin}")
+    if story.genesis.get("evaluation"):
+        report.say("note", "the trail is that of an evaluation, not of a trial")
 
 
 def _event(body: bytes, where: str, report: Report) -> Any:
@@ -287,6 +251,14 @@ def _check_commitment(
     for where, kept in published:
         if kept != text:
             report.violation(COMMITMENT, f"not what was published: {where} differs")
+    if not story.kinds[Kind.LIST_COMMITTED]:
+        report.violation(COMMITMENT, "no list.committed event puts it on the trail")
+    elif not _matches(note, text, story.commitment):
+        report.violation(COMMITMENT, "not what the trail's list.committed event says")
+    _check_statistician(note, keys, report)
+
+
+def _check_statistician(note: bytes, keys: Sequence[notes.VerifierKey], report: Report) -> None:
     try:
         notes.open_note(note, keys)
     except notes.Unsigned:
@@ -295,8 +267,6 @@ def _check_commitment(
         )
     except notes.NoteInvalid as error:
         report.violation(COMMITMENT, str(error))
-    if not _matches(note, text, story.commitment):
-        report.violation(COMMITMENT, "not what the trail's list.committed event says")
 
 
 def _matches(note: bytes, text: str, data: dict[str, Any]) -> bool:
@@ -329,9 +299,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     report = Report(sys.stdout.write)
     try:
-        verify(options.bundle, options.keys, report)
-    except Unreadable as error:
-        report.cannot_read(str(error))
+        with report.going_on():
+            verify(options.bundle, options.keys, report)
     except Exception as error:  # garbage has more shapes than we know; an auditor gets a verdict for each
         report.cannot_read(type(error).__name__)
     return report.verdict()

@@ -54,7 +54,7 @@ def set_up_trial(evaluation: Evaluation, *, capacity: int) -> None:
         "list": lambda: _generate_list(evaluation, capacity=capacity),
         "install": lambda: _manage(evaluation, "install_list", str(evaluation.sealed_list)),
         "users": lambda: _create_users(evaluation),
-        "activation": lambda: _manage(evaluation, "activate_trial", "--evaluation"),
+        "activation": lambda: _activate(evaluation),
     }
     done_file = evaluation.data / "set-up.json"
     done: list[str] = json.loads(done_file.read_text()) if done_file.exists() else []
@@ -101,6 +101,14 @@ def _create_users(evaluation: Evaluation) -> None:
     evaluation.users.unlink(missing_ok=True)
     _manage(evaluation, "create_evaluation_users", "--out", str(evaluation.users), *factor_keys)
     evaluation.users.chmod(0o600)
+
+
+def _activate(evaluation: Evaluation) -> None:
+    """Sign as a person of the evaluation, whose one-time codes the unmasked face's key checks."""
+    factor_key = str(evaluation.keys / "unmasked" / "factor-unmasked-1.key")
+    environment = {**evaluation.environment("migrator"), "FACTOR_KEY_FILE": factor_key}
+    command = ["manage.py", "activate_trial", "--evaluation", "--users", str(evaluation.users)]
+    _run(evaluation, command, environment)
 
 
 def _manage(evaluation: Evaluation, *arguments: str) -> None:

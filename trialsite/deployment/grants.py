@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from trialsite.audit.kinds import MASKED_VISIBLE, WRITERS
 from trialsite.deployment.roles import APPLICATION_ROLES
 
 READ = "SELECT"
@@ -50,6 +51,8 @@ TABLES: dict[str, Row] = {
     "audit_head": Row("", READ, ""),
     "audit_visible_event": Row(READ, READ, ""),
     "audit_checkpoint": Row("", APPEND, ""),
+    # Read by the append function and the view, with their owner's rights.
+    "audit_writer": NONE,
     # People. No face writes accounts, tokens, roles or second factors: a masked identity cannot
     # become an unmasked one. Commands do, as the migrator.
     "accounts_site": READ_BY_ALL,
@@ -60,6 +63,8 @@ TABLES: dict[str, Row] = {
     "accounts_worksession": Row("", APPEND, ""),
     "knox_authtoken": Row(READ, READ, ""),
     # A request and how it ended are never taken back.
+    # A request and how it ended are never taken back.
+    "api_idempotentrequest": Row(_ANSWERED, _ANSWERED, ""),
     # Outbox: both faces write what is to leave, the worker sends it.
     "outbox_message": Row(APPEND, APPEND, "SELECT, INSERT, UPDATE (sent_at, attempts, next_attempt_at)"),
     # Participants and the list.
@@ -160,6 +165,19 @@ def apply_grants(connection: BaseDatabaseWrapper) -> None:
         for name, signature in _functions(connection):
             cursor.execute(f"REVOKE ALL ON FUNCTION {signature} FROM {roles}")
             _grant(connection, f"FUNCTION {signature}", FUNCTIONS.get(name, NONE))
+        _fill_writers(connection)
+
+
+def _fill_writers(connection: BaseDatabaseWrapper) -> None:
+    """Copy into the database which login may append which kind of event to the trail."""
+    rows = [
+        (kind.value, f"irt_{side.value}", kind in MASKED_VISIBLE)
+        for kind, sides in WRITERS.items()
+        for side in sides
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM audit_writer")
+        cursor.executemany("INSERT INTO audit_writer (kind, login, masked_visible) VALUES (%s, %s, %s)", rows)
 
 
 def tables_without_a_row(connection: BaseDatabaseWrapper) -> list[str]:

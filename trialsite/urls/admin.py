@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from django.urls import path
 
-import randomization.admin
-import supply.admin
+# Imported for the pages that they register.
+import randomization.admin  # noqa: F401
+import supply.admin  # noqa: F401
 import trialsite.admin.people
-import trialsite.admin.trail  # noqa: F401 - these modules register their pages
+import trialsite.admin.trail  # noqa: F401
 from trialsite.admin.site import masked_site
 
 urlpatterns = [path("admin/", masked_site.urls)]

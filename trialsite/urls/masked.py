@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from trialsite.api import common
 from trialsite.api.masked import audit_events, clock
+from trialsite.urls import admin
 
 api = [
     *common.urlpatterns,
@@ -14,5 +15,6 @@ api = [
 ]
 urlpatterns: list[URLPattern | URLResolver] = [
     *common.health_urlpatterns,
+    *admin.urlpatterns,
     path("api/v1/", include(api)),
 ]

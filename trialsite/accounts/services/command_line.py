@@ -19,7 +19,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from trialsite.accounts.models import User
+from trialsite.accounts.models import Site, User
 from trialsite.accounts.roles import Role
 from trialsite.accounts.services.factors import Purpose
 from trialsite.accounts.services.signatures import verify_signature
@@ -56,11 +56,12 @@ def manager(options: Mapping[str, Any]) -> User | str:
     :raises CommandError: if no active person of that name is given.
     :raises SignatureRejected: if the signature is not theirs.
     """
-    if not User.objects.filter(
-        is_active=True, secondfactor__isnull=False, role_grants__role=Role.ADMINISTRATOR, role_grants__ended_at=None
-    ).exists():
-        return OPERATOR
-    return signer(options)
+    administrators = User.objects.filter(
+        role_grants__role=Role.ADMINISTRATOR, role_grants__ended_at=None, is_active=True
+    )
+    if administrators.filter(secondfactor__isnull=False).exists():
+        return signer(options)
+    return OPERATOR
 
 
 def person_named(username: str | None) -> User:
@@ -71,6 +72,18 @@ def person_named(username: str | None) -> User:
     if user is None:
         raise CommandError("Name an active person.")
     return user
+
+
+def site_named(code: str | None) -> Site | None:
+    """
+    :raises CommandError: if there is no site of that code; None stands for none.
+    """
+    if code is None:
+        return None
+    site = Site.objects.filter(code=code).first()
+    if site is None:
+        raise CommandError("There is no such site in the trial file.")
+    return site
 
 
 def _components(file: str | None) -> tuple[str, str]:

@@ -13,6 +13,7 @@ import base64
 import datetime as dt
 import hmac
 import secrets
+from collections.abc import Sequence
 from enum import StrEnum
 
 from cryptography.exceptions import InvalidTag
@@ -54,19 +55,30 @@ class FactorKeyMissing(Refused):
     status = 503
 
 
-def enrol(*, user: User, by: User | str, at: dt.datetime) -> str:
+class RoleComesFirst(Refused):
+    """A second factor belongs to a face, and roles decide which."""
+
+    code = "role_comes_first"
+
+
+def enrol(*, user: User, by: User | str, at: dt.datetime, key_files: Sequence[str] | None = None) -> str:
     """
     Give ``user`` a new secret in place of any older one and return it, base32; shown once.
 
-    It is sealed for the one face that will check the person's codes (``roles.factor_face``).
+    It is sealed for the one face that will check the person's codes (``roles.factor_face``), so
+    roles come first; a factor enrolled before they moved the person to the other face is void.
 
+    :param key_files: factor key files to choose from; those of the settings if not given.
     :raises NotPermitted: if ``by`` is a person who may not manage people.
-    :raises FactorKeyMissing: if this process has no key of that face.
+    :raises RoleComesFirst: if the person has no role.
+    :raises FactorKeyMissing: if none of the key files is of that face.
     """
     require_manager(by)
+    if not user.roles:
+        raise RoleComesFirst("Grant a role first: it decides which face checks the codes.")
     face = _face_of(user)
     secret = secrets.token_bytes(SECRET_BYTES)
-    sealed = _seal(secret, user=user, face=face)
+    sealed = _seal(secret, user=user, face=face, key=_key(face, key_files))
     with transaction.atomic():
         SecondFactor.objects.update_or_create(
             user=user, defaults={"face": face, "sealed_secret": sealed, "enrolled_at": at}
@@ -129,7 +141,7 @@ def _use_up(*, user: User, purpose: Purpose, step: int) -> bool:
             " ON CONFLICT (user_id, purpose, step) DO NOTHING",
             [user.pk, purpose.value, step],
         )
-        return cursor.rowcount == 1
+        return bool(cursor.rowcount == 1)
 
 
 def _totp(secret: bytes) -> TOTP:
@@ -137,8 +149,7 @@ def _totp(secret: bytes) -> TOTP:
     return TOTP(secret, DIGITS, SHA1(), STEP_SECONDS)  # noqa: S303
 
 
-def _seal(plain: bytes, *, user: User, face: str) -> bytes:
-    key = _key(face)
+def _seal(plain: bytes, *, user: User, face: str, key: KeyFile) -> bytes:
     header = f"factor/v1 {key.kid}\n".encode()
     nonce = secrets.token_bytes(NONCE_BYTES)
     return header + nonce + AESGCM(key.secret).encrypt(nonce, plain, _associated(header, user, face))
@@ -159,13 +170,13 @@ def _associated(header: bytes, user: User, face: str) -> bytes:
     return header + f"{user.pk}|{face}".encode()
 
 
-def _key(face: str) -> KeyFile:
+def _key(face: str, key_files: Sequence[str] | None = None) -> KeyFile:
     """
     Return the factor key of a face, found by its key id.
 
     :raises FactorKeyMissing: if none of this process's key files is it.
     """
-    for path in (settings.FACTOR_KEY_FILE, settings.MASKED_FACTOR_KEY_FILE):
+    for path in key_files or (settings.FACTOR_KEY_FILE, settings.MASKED_FACTOR_KEY_FILE):
         if not path:
             continue
         try:

@@ -132,12 +132,16 @@ def grant_role(
         if conflicts(_held_or_exposed(user), role):
             raise RolesConflict("The person holds or held a role that excludes this one.")
         grant = RoleGrant.objects.create(
-            user=user, role=role.value, site=site, granted_at=at, granted_by=str(by), approved_by=str(approved_by)
+            user=user,
+            role=role.value,
+            site=site,
+            granted_at=at,
+            granted_by=str(by),
+            approved_by=str(approved_by),
         )
-        account_changed(
-            "role_granted", user=user, by=by, at=at, role=role.value, site=site.code if site else "",
-            approved_by=str(approved_by.id) if isinstance(approved_by, User) else approved_by,
-        )  # fmt: skip
+        second = str(approved_by.id) if isinstance(approved_by, User) else approved_by
+        facts = {"role": role.value, "site": site.code if site else "", "approved_by": second}
+        account_changed("role_granted", user=user, by=by, at=at, **facts)
     _forget_roles(user)
     return grant
 
@@ -154,14 +158,9 @@ def end_role(*, user: User, role: Role, site: Site | None, by: User | str, at: d
         held = RoleGrant.objects.filter(user=user, role=role.value, site=site, ended_at=None)
         if not held.update(ended_at=at):
             raise RoleNotHeld("The person does not hold this role there.")
-        account_changed("role_ended", user=user, by=by, at=at, role=role.value, site=site.code if site else "")
+        facts = {"role": role.value, "site": site.code if site else ""}
+        account_changed("role_ended", user=user, by=by, at=at, **facts)
     _forget_roles(user)
-
-
-def _require_manager(by: User | str) -> None:
-    """A process (a str) is trusted: it runs where the database login is held."""
-    if isinstance(by, User):
-        require(by, Permission.MANAGE_PEOPLE)
 
 
 def _held_or_exposed(user: User) -> frozenset[Role]:

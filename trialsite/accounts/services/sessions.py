@@ -68,8 +68,8 @@ def require_session(*, user: User, session: str, at: dt.datetime) -> None:
     :param at: real time.
     :raises WorkSessionRequired: otherwise.
     """
-    living = WorkSession.objects.filter(user=user, digest=_digest(session), opened_at__lte=at, expires_at__gt=at)
-    if not session or not living.exists():
+    opened = WorkSession.objects.filter(user=user, digest=_digest(session), opened_at__lte=at)
+    if not opened.filter(expires_at__gt=at).exists():
         raise WorkSessionRequired("Open a work session first: POST sessions, then send it as X-Session.")
 
 

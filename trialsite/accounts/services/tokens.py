@@ -35,6 +35,6 @@ def revoke_tokens(*, user: User, by: User | str, at: dt.datetime) -> int:
     """
     require_manager(by)
     with transaction.atomic():
-        revoked, _ = AuthToken.objects.filter(user=user).delete()
+        revoked = int(AuthToken.objects.filter(user=user).delete()[0])
         account_changed("tokens_revoked", user=user, by=by, at=at)
     return revoked

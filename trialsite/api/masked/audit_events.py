@@ -24,13 +24,10 @@ ABOUT = ("participant", "infusion", "order", "kit", "site", "user")
 class Filters(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
     kind = filters.CharFilter()
     role = filters.CharFilter(field_name="event__role")
-    participant = filters.UUIDFilter(method="about")
-    infusion = filters.UUIDFilter(method="about")
+    participant = filters.CharFilter(field_name="event__about__participant")
+    infusion = filters.CharFilter(field_name="event__about__infusion")
     since = filters.IsoDateTimeFilter(field_name="recorded_at", lookup_expr="gte")
     until = filters.IsoDateTimeFilter(field_name="recorded_at", lookup_expr="lt")
-
-    def about(self, events: QuerySet[VisibleEvent], name: str, value: Any) -> QuerySet[VisibleEvent]:
-        return events.filter(**{f"event__about__{name}": str(value)})
 
 
 class AuditEvents(ListEndpoint):
@@ -62,10 +59,10 @@ class AuditEvents(ListEndpoint):
     def get_queryset(self) -> QuerySet[VisibleEvent]:
         return VisibleEvent.objects.order_by("position")
 
-    def list(self) -> Response:
-        page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
-        names = _usernames(page)
-        return self.get_paginated_response([_shown(event, names) for event in page])
+    def page(self) -> Response:
+        events = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+        names = _usernames(events)
+        return self.get_paginated_response([_shown(event, names) for event in events])
 
 
 def _usernames(events: list[VisibleEvent]) -> dict[str, str]:

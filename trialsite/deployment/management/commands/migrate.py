@@ -1,4 +1,8 @@
-"""``migrate``, which ends by applying the table of grants: no new table is ever left as it was made."""
+"""
+``migrate``, which ends by applying the tables in code: grants, and who may write which audit event.
+
+So no new table is ever left as it was made.
+"""
 
 from __future__ import annotations
 

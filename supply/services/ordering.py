@@ -1,0 +1,145 @@
+"""Ordering a bag for an infusion, and taking the order back while no bag was released."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from decimal import Decimal
+
+from django.db import transaction
+from django.db.models import Max
+
+from supply.domain import dosing, infusion_states
+from supply.domain.infusion_states import InfusionAction
+from supply.domain.visit_windows import check_interval
+from supply.models import Infusion, Order
+from supply.selectors import infusion_within_reach, protocol_for
+from supply.services.expiring import expire_bag_in_hand
+from supply.services.records import CLOCK_SLACK, end_open_order, event, locked, refuse_future
+from trialsite.accounts.models import User
+from trialsite.accounts.roles import Permission
+from trialsite.audit.kinds import Kind
+from trialsite.audit.services import record, timestamp
+from trialsite.errors import Refused
+from trialsite.ids import new_id
+
+
+class NeededOutsideWindow(Refused):
+    """The bag is asked for a time at which the infusion may not be given."""
+
+    code = "needed_outside_window"
+
+
+class NeededInThePast(Refused):
+    """The bag is asked for a time that has passed."""
+
+    code = "needed_in_the_past"
+
+
+@transaction.atomic
+def order_infusion(
+    *,
+    infusion_id: uuid.UUID,
+    weight_kg: Decimal,
+    weighed_at: dt.datetime,
+    needed_at: dt.datetime,
+    ward: str,
+    by: User,
+    at: dt.datetime,
+) -> Infusion:
+    """
+    Ask the preparers for one bag.
+
+    The weight is asked for in both arms: that it were not needed would tell one.
+
+    :param needed_at: when the infusion is to begin.
+    :raises trialsite.errors.NotFound: if the infusion is not at a site of ``by``.
+    :raises trialsite.errors.FieldsInvalid: if the weight is dated in the future.
+    :raises supply.domain.moves.IllegalMove: if the infusion is not open.
+    :raises NeededOutsideWindow, NeededInThePast: if no bag can be given then.
+    :raises supply.domain.dosing.WeightImplausible, supply.domain.dosing.WeightTooOld: by the weight.
+    :raises supply.domain.visit_windows.IntervalTooShort: if the previous infusion is too near.
+    """
+    infusion = locked(infusion_within_reach(infusion_id, by=by, permission=Permission.ORDER))
+    expire_bag_in_hand(infusion, at=at)
+    present = infusion_states.effective_status(infusion.status, infusion.opens_at, infusion.closes_at, at)
+    infusion.status = infusion_states.after(present, InfusionAction.ORDER)
+    refuse_future(weighed_at, name="weighed_at", at=at)
+    _check_needed(infusion, needed_at, at=at)
+    _check_dose(infusion, weight_kg, weighed_at=weighed_at, needed_at=needed_at)
+    infusion.save(update_fields=["status"])
+    order = Order.objects.create(
+        id=new_id(),
+        infusion=infusion,
+        weight_kg=weight_kg,
+        weighed_at=weighed_at,
+        needed_at=needed_at,
+        ward=ward,
+        ordered_at=at,
+        ordered_by=by,
+    )
+    stated = {
+        "order": str(order.pk),
+        "weight_kg": str(weight_kg),
+        "weighed_at": timestamp(weighed_at),
+        "needed_at": timestamp(needed_at),
+        "ward": ward,
+    }
+    record(
+        **event(Kind.INFUSION_ORDERED, by=by, permission=Permission.ORDER, at=at, infusion=infusion, data=stated)
+    )
+    return infusion
+
+
+@transaction.atomic
+def cancel_order(*, infusion_id: uuid.UUID, reason: str, by: User, at: dt.datetime) -> Infusion:
+    """
+    Take the open order back; the infusion may be ordered again.
+
+    :raises trialsite.errors.NotFound: if the infusion is not at a site of ``by``.
+    :raises supply.domain.moves.IllegalMove: if there is no open order. One whose bag was released
+        is fulfilled: that bag is wasted instead.
+    """
+    infusion = locked(infusion_within_reach(infusion_id, by=by, permission=Permission.ORDER))
+    infusion.status = infusion_states.after(infusion.status, InfusionAction.CANCEL_ORDER)
+    infusion.save(update_fields=["status"])
+    end_open_order(infusion, at=at, reason=reason)
+    record(
+        **event(
+            Kind.INFUSION_ORDER_CANCELLED,
+            by=by,
+            permission=Permission.ORDER,
+            at=at,
+            infusion=infusion,
+            data={"reason": reason},
+        )
+    )
+    return infusion
+
+
+def _check_needed(infusion: Infusion, needed_at: dt.datetime, *, at: dt.datetime) -> None:
+    if needed_at < at - CLOCK_SLACK:
+        raise NeededInThePast("The time at which the bag is needed has passed.")
+    if not infusion.opens_at <= needed_at < infusion.closes_at:
+        raise NeededOutsideWindow("The bag is needed at a time outside the infusion's window.")
+    check_interval(
+        previous_started_at=latest_start(infusion),
+        at=needed_at,
+        min_hours=protocol_for(infusion).min_interval_hours,
+    )
+
+
+def _check_dose(
+    infusion: Infusion, weight_kg: Decimal, *, weighed_at: dt.datetime, needed_at: dt.datetime
+) -> None:
+    dose = protocol_for(infusion).dose
+    dosing.check_weight(weight_kg, min_kg=dose.weight_min_kg, max_kg=dose.weight_max_kg)
+    # As old as it will be when the bag is needed, not as it is now.
+    dosing.check_weight_age(weighed_at, at=needed_at, max_age_hours=dose.weight_max_age_hours)
+
+
+def latest_start(infusion: Infusion) -> dt.datetime | None:
+    """Return when the participant's latest other infusion began, or None."""
+    others = Infusion.objects.filter(participant=infusion.participant_id).exclude(pk=infusion.pk)
+    latest: dt.datetime | None = others.aggregate(latest=Max("started_at"))["latest"]
+    return latest

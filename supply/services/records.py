@@ -1,0 +1,89 @@
+"""What the masked side's use cases share: locks in their one order, events, deviations, moments."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, Final
+
+from randomization.locks import lock_participant
+from supply.models import Infusion, Kit, Order
+from trialsite.accounts.models import User
+from trialsite.accounts.roles import ROLE_PERMISSIONS, SITE_ROLES, Permission, Role
+from trialsite.audit.kinds import Kind
+from trialsite.audit.services import timestamp
+from trialsite.errors import FieldFault, FieldsInvalid
+
+# The clock of a tablet at the bedside may run ahead of ours by this much.
+CLOCK_SLACK: Final = dt.timedelta(minutes=1)
+# What is entered later than this after it happened is a late entry.
+LATE_AFTER: Final = dt.timedelta(minutes=15)
+
+
+def locked(infusion: Infusion) -> Infusion:
+    """Hold the participant, then the infusion, to the end of the transaction; return it as it is now."""
+    lock_participant(infusion.participant_id)
+    # Without the kit: a joined row is not read again when the lock was waited for.
+    rows = Infusion.objects.select_for_update(of=("self",)).select_related("participant", "site")
+    return rows.get(pk=infusion.pk)
+
+
+def locked_kit(number: str) -> Kit:
+    """Hold a kit, after its infusion, and return it as it is now."""
+    return Kit.objects.select_for_update(of=("self",)).get(pk=number)
+
+
+def end_open_order(infusion: Infusion, *, at: dt.datetime, reason: str) -> bool:
+    """Cancel the infusion's open order, if it has one, and say whether it had."""
+    return bool(
+        Order.objects.filter(infusion=infusion, closed_at=None).update(
+            closed_at=at, cancelled=True, cancel_reason=reason
+        )
+    )
+
+
+def event(
+    kind: Kind,
+    *,
+    by: User,
+    permission: Permission,
+    at: dt.datetime,
+    infusion: Infusion,
+    kit: str | None = None,
+    data: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the arguments of ``record`` for a person's act on an infusion."""
+    about = {"participant": str(infusion.participant_id), "infusion": str(infusion.pk)}
+    if kit:
+        about["kit"] = kit
+    role = acting_role(by, permission, site=infusion.site_id)
+    return {"kind": kind, "by": by, "role": role, "at": at, "about": about, "data": data or {}}
+
+
+def acting_role(by: User, permission: Permission, *, site: str) -> str:
+    """Return the role by which the person may do it there; the first in the alphabet of several."""
+    return min(
+        grant.role
+        for grant in by.roles
+        if permission in ROLE_PERMISSIONS[Role(grant.role)]
+        and (grant.role not in SITE_ROLES or grant.site_id == site)
+    )
+
+
+def deviation(code: str, detail: str, *, at: dt.datetime) -> dict[str, str]:
+    """Return one entry of an infusion's ``deviations``."""
+    return {"code": code, "detail": detail, "recorded_at": timestamp(at)}
+
+
+def refuse_future(moment: dt.datetime, *, name: str, at: dt.datetime) -> None:
+    """
+    Refuse a past act that is dated later than now.
+
+    :raises FieldsInvalid: if ``moment`` is later than ``at``, beyond what clocks differ by.
+    """
+    if moment > at + CLOCK_SLACK:
+        raise FieldsInvalid(FieldFault((name,), "in_the_future", "This has not happened yet."))
+
+
+def is_late(moment: dt.datetime, *, at: dt.datetime) -> bool:
+    """Say whether what happened at ``moment`` is entered late at ``at``."""
+    return at - moment > LATE_AFTER
