@@ -92,7 +92,9 @@ def preparations_visible_to(by: User) -> QuerySet[Preparation]:
         output_field=CharField(),
     )
     related = ("order__infusion__participant__allocation", "site")
-    return visible.select_related(*related).annotate(present_status=present).order_by("order__needed_at", "id")
+    return (
+        visible.select_related(*related).annotate(present_status=present).order_by("order__needed_at", "id")
+    )
 
 
 def preparation_within_reach(preparation_id: uuid.UUID, *, by: User) -> Preparation:

@@ -142,6 +142,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _TLS
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Strict"
 SESSION_COOKIE_AGE = 8 * 3600
+LOGIN_REDIRECT_URL = "/admin/"
 SECURE_SSL_REDIRECT = _TLS and env.bool("SSL_REDIRECT", default=True)
 # Health checks come from inside the container, where there is no TLS.
 SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]
@@ -170,7 +171,7 @@ LANGUAGE_CODE = "en-us"
 USE_I18N = False
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "trialsite/static"]
-STATIC_ROOT = env.str("STATIC_ROOT", default=str(BASE_DIR / "staticfiles"))
+STATIC_ROOT: str | None = env.str("STATIC_ROOT", default="") or None
 # Serve straight from the installed packages: no collectstatic step that a newcomer could forget.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False

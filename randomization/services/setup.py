@@ -257,7 +257,6 @@ def _keep_slots(the_list: RandomizationList, slots: Sequence[SealedSlot], *, pro
 
 def _check_still_whole(the_list: RandomizationList, *, protocol: Protocol) -> None:
     """Check what was installed once more: rows may have been written since by other hands."""
-    commitment = _commitment(the_list.commitment_note)
     stored = SealedArm.objects.filter(slot__stratum__list=the_list).select_related("slot")
     slots = [
         SealedSlot(
@@ -270,6 +269,7 @@ def _check_still_whole(the_list: RandomizationList, *, protocol: Protocol) -> No
         for arm in stored.order_by("slot__stratum__ordinal", "slot__position")
     ]
     try:
+        commitment = _commitment(the_list.commitment_note)
         _check_slots(slots, protocol=protocol, commitment=commitment)
         _check_seed(the_list.sealed_seed, commitment=commitment)
     except ListRefused as refusal:

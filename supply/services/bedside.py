@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 from decimal import Decimal
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import transaction
 
@@ -16,7 +16,15 @@ from supply.domain.kit_states import KitAction
 from supply.models import Infusion, Kit
 from supply.selectors import infusion_within_reach, protocol_for
 from supply.services.bedside_stops import Start, check_person, hard_stops
-from supply.services.records import deviation, end_open_order, event, is_late, locked, locked_kit, refuse_future
+from supply.services.records import (
+    deviation,
+    end_open_order,
+    event,
+    is_late,
+    locked,
+    locked_kit,
+    refuse_future,
+)
 from supply.services.scanning import scanned_kit
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
@@ -88,7 +96,7 @@ def start_infusion(
         infusion.deviations.extend(deviation(stop.code, str(stop), at=at) for stop in found)
     infusion.save(update_fields=["status", "kit", "started_at", "deviations"])
     kit.save(update_fields=["status", "ended_at", "end_reason"])
-    stated = {"started_at": timestamp(started_at), "deviations": _codes(infusion)}
+    stated: dict[str, Any] = {"started_at": timestamp(started_at), "deviations": _codes(infusion)}
     if reason:
         stated["reason"] = reason
     _record(Kind.INFUSION_STARTED, infusion, by=by, at=at, data=stated)
@@ -172,7 +180,9 @@ def stop_infusion(
     infusion.status = infusion_states.after(infusion.status, action)
     _check_end(infusion, ended_at=ended_at, at=at)
     if not completed and not reason:
-        raise FieldsInvalid(FieldFault(("reason",), "required", "Say why the infusion did not run to its end."))
+        raise FieldsInvalid(
+            FieldFault(("reason",), "required", "Say why the infusion did not run to its end.")
+        )
     kit = locked_kit(str(infusion.kit_id))
     kit.status = kit_states.after(kit.status, KitAction.FINISH)
     kit.ended_at, kit.end_reason, kit.volume_ml = ended_at, reason, volume_ml
@@ -185,7 +195,7 @@ def stop_infusion(
     infusion.deviations.extend(_deviations_at_end(infusion, kit, at=at))
     infusion.save(update_fields=["status", "ended_at", "volume_ml", "outcome", "reason", "deviations"])
     kit.save(update_fields=["status", "ended_at", "end_reason", "volume_ml"])
-    stated = {
+    stated: dict[str, Any] = {
         "ended_at": timestamp(ended_at),
         "volume_ml": str(volume_ml),
         "outcome": outcome.value,
@@ -248,7 +258,7 @@ def _codes(infusion: Infusion) -> list[str]:
     return [entry["code"] for entry in infusion.deviations]
 
 
-def _record(kind: Kind, infusion: Infusion, *, by: User, at: dt.datetime, data: dict[str, object]) -> None:
+def _record(kind: Kind, infusion: Infusion, *, by: User, at: dt.datetime, data: dict[str, Any]) -> None:
     permission = Permission.ADMINISTER
     record(
         **event(kind, by=by, permission=permission, at=at, infusion=infusion, kit=infusion.kit_id, data=data)

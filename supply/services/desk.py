@@ -78,7 +78,7 @@ def take_up_orders() -> int:
     """
     with connection.cursor() as cursor:
         cursor.execute(_TAKE_UP, [PreparationStatus.TO_PREPARE.value])
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 @transaction.atomic

@@ -45,7 +45,12 @@ def dispense_kit(*, infusion_id: uuid.UUID, kit_scan: str, by: User, at: dt.date
     kit.save(update_fields=["status"])
     record(
         **event(
-            Kind.KIT_DISPENSED, by=by, permission=Permission.DISPENSE, at=at, infusion=infusion, kit=kit.number
+            Kind.KIT_DISPENSED,
+            by=by,
+            permission=Permission.DISPENSE,
+            at=at,
+            infusion=infusion,
+            kit=kit.number,
         )
     )
     return infusion

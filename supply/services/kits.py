@@ -21,7 +21,13 @@ from trialsite.audit.services import record, timestamp
 
 @transaction.atomic
 def waste_kit(
-    *, kit_number: str, reason: str, wasted_at: dt.datetime, volume_ml: Decimal | None, by: User, at: dt.datetime
+    *,
+    kit_number: str,
+    reason: str,
+    wasted_at: dt.datetime,
+    volume_ml: Decimal | None,
+    by: User,
+    at: dt.datetime,
 ) -> Kit:
     """
     Record that a bag was destroyed unused; an infusion that has not begun goes back to ``open``.

@@ -86,7 +86,9 @@ def order_infusion(
         "ward": ward,
     }
     record(
-        **event(Kind.INFUSION_ORDERED, by=by, permission=Permission.ORDER, at=at, infusion=infusion, data=stated)
+        **event(
+            Kind.INFUSION_ORDERED, by=by, permission=Permission.ORDER, at=at, infusion=infusion, data=stated
+        )
     )
     return infusion
 

@@ -76,14 +76,6 @@ class Sheet:
     stated: Mapping[str, Any] | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Completed:
-    """A completed preparation, and what the unmasked side should know of it."""
-
-    preparation: Preparation
-    quality: tuple[str, ...]
-
-
 @transaction.atomic
 def request_sheet(*, preparation_id: uuid.UUID, by: User, at: dt.datetime) -> Preparation:
     """
@@ -128,7 +120,7 @@ def complete_preparation(
     contents: Mapping[str, str],
     by: User,
     at: dt.datetime,
-) -> Completed:
+) -> Preparation:
     """
     Record the bag that was made: contents sealed, expiry fixed.
 
@@ -159,12 +151,10 @@ def complete_preparation(
     preparation.sealed_contents = sealed
     preparation.expires_at = expiry.expires_at(prepared_at, protocol.stability_minutes)
     preparation.prepared_by, preparation.completed_at = by, at
-    preparation.save(
-        update_fields=["status", "sealed_contents", "expires_at", "prepared_by", "completed_at"]
-    )
+    preparation.save(update_fields=["status", "sealed_contents", "expires_at", "prepared_by", "completed_at"])
     data = {"prepared_at": timestamp(prepared_at), "lot": lot, "quality": list(quality)}
     record_sealed(**step_event(preparation, "complete", by=by, at=at, data=data))
-    return Completed(preparation=preparation, quality=quality)
+    return preparation
 
 
 def _check_time(preparation: Preparation, prepared_at: dt.datetime, *, at: dt.datetime) -> None:

@@ -26,7 +26,9 @@ class KitMismatch(Refused):
     code = "kit_mismatch"
 
     def __init__(self) -> None:
-        super().__init__("This kit is not for this participant and infusion. Do not use it. Call the pharmacy.")
+        super().__init__(
+            "This kit is not for this participant and infusion. Do not use it. Call the pharmacy."
+        )
 
 
 class KitExpired(Refused):

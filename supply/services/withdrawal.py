@@ -29,7 +29,13 @@ class AlreadyDiscontinued(Refused):
 
 @transaction.atomic
 def discontinue_participant(
-    *, participant_id: uuid.UUID, scope: str, reason: str, discontinued_at: dt.datetime, by: User, at: dt.datetime
+    *,
+    participant_id: uuid.UUID,
+    scope: str,
+    reason: str,
+    discontinued_at: dt.datetime,
+    by: User,
+    at: dt.datetime,
 ) -> Discontinuation:
     """
     End treatment, or the part in the study, and with it every open order and coming infusion.

@@ -60,11 +60,11 @@ class Scene:
     def code(self, username: str, at: dt.datetime | None = None) -> str:
         """Return the person's one-time code at a real time."""
         moment = at or dt.datetime.now(dt.UTC)
-        totp = TOTP(base64.b32decode(self.secrets[username]), 6, SHA1(), 30)
+        totp = TOTP(base64.b32decode(self.secrets[username]), 6, SHA1(), 30)  # noqa: S303 - what RFC 6238 apps speak
         return totp.generate(int(moment.timestamp())).decode()
 
-    def credentials(self, username: str, **changes: str) -> dict[str, str]:
-        given = {"username": username, "password": PASSWORD, "otp": self.code(username)}
+    def credentials(self, person: str, **changes: str) -> dict[str, str]:
+        given = {"username": person, "password": PASSWORD, "otp": self.code(person)}
         return given | changes
 
 
@@ -108,6 +108,7 @@ def rows_in(answer: HttpResponse) -> int:
 def a_scene() -> Scene:
     """Make the people, then one record of every model, secret ones too."""
     puren = Site.objects.create(code="PUREN", name="Puren Hospital", time_zone="Asia/Shanghai")
+    Site.objects.create(code="HANKOU", name="Hankou Hospital", time_zone="Asia/Shanghai")
     people = {
         "monitor": a_person("monitor", Role.MONITOR),
         "study_manager": a_person("study_manager", Role.STUDY_MANAGER),
@@ -145,8 +146,9 @@ def _trial(records: dict[str, Any], by: User) -> None:
         activated_at=NOON, activated_by=by,
     )  # fmt: skip
     the_list = randomization.RandomizationList.objects.create(
-        trial_version=version, root=b"CANARY" * 5 + b"00", commitment=b"CANARY" * 5 + b"00", leaf_count=90173 * 2,
-        commitment_note="CANARY", sealed_seed={"1+2": "CANARY"}, installed_at=NOON,
+        trial_version=version, root=b"CANARY" * 5 + b"00", commitment=b"CANARY" * 5 + b"00",
+        leaf_count=90173 * 2, commitment_note="CANARY", sealed_seed={"1+2": "CANARY"},
+        installed_at=NOON,
     )  # fmt: skip
     stratum = randomization.Stratum.objects.create(
         code="age_group=18-59|respiratory_support=conventional_oxygen", list=the_list, ordinal=0,
@@ -234,8 +236,8 @@ def _sign_in_leftovers(records: dict[str, Any], by: User) -> None:
         user=by, face="masked", key="CANARY", fingerprint="CANARY", answer={"x": "CANARY"}, created_at=NOON
     )
     records["axes.AccessAttempt"] = AccessAttempt.objects.create(
-        username="mallory", ip_address="198.51.100.7", user_agent="curl", http_accept="", path_info="/admin/login/",
-        get_data="CANARY", post_data="CANARY", failures_since_start=1,
+        username="mallory", ip_address="198.51.100.7", user_agent="curl", http_accept="",
+        path_info="/admin/login/",        get_data="CANARY", post_data="CANARY", failures_since_start=1,
     )  # fmt: skip
 
 

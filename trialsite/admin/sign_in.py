@@ -43,13 +43,20 @@ def may_enter(user: AbstractBaseUser | AnonymousUser) -> bool:
     return not user.role_grants.filter(role__in=UNMASKED_ROLES).exists()
 
 
+class _NeverRepeated(forms.TextInput):
+    """A field whose value is not written into the page again."""
+
+    def format_value(self, value: Any) -> None:  # noqa: ARG002 - Django's signature
+        return None
+
+
 class SignInForm(AuthenticationForm):
     """The sign-in of the admin."""
 
     otp = forms.CharField(
         label="One-time code",
         max_length=16,
-        widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
+        widget=_NeverRepeated(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
     )
     error_messages = {"invalid_login": NOT_SIGNED_IN, "inactive": NOT_SIGNED_IN}  # noqa: RUF012 - Django's
 

@@ -23,7 +23,8 @@ class DeclaredPermission(BasePermission):
         if not isinstance(request.user, User):
             return False
         method = "GET" if request.method == "HEAD" else request.method
-        if not hasattr(view, str(request.method).lower()):
+        handler = str(request.method).lower()
+        if handler not in view.http_method_names or not hasattr(view, handler):
             # No handler: let REST framework say 405.
             return True
         permissions = getattr(view, "permissions", {})

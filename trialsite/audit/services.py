@@ -8,6 +8,7 @@ which orders all events, and a lock taken late is held briefly.
 from __future__ import annotations
 
 import datetime as dt
+import json
 import uuid
 from collections.abc import Mapping
 from functools import cache
@@ -121,7 +122,8 @@ def genesis() -> dict[str, Any]:
         row = cursor.fetchone()
     if row is None or row[0] is None:
         raise GenesisMissing("The audit trail has no genesis event.")
-    return dict(row[0])
+    # Django lets jsonb through as text, for its own JSON fields to read.
+    return dict(json.loads(row[0]))
 
 
 def study() -> str:

@@ -46,17 +46,19 @@ def sign_checkpoint() -> str:
     :raises trialsite.audit.services.GenesisMissing: if there is no trail.
     """
     with _reading, _locked_file() as path:
-        last = _last(path)
+        last_note = _last_note(path)
+        last = notes.open_checkpoint(last_note, [signer().verifier])[0] if last_note else None
         head = Head.objects.get()
         if last and head.size < last.size:
             raise TrailRolledBack(f"The trail has {head.size} events; {last.size} were signed.")
         _compare_with_the_past(last=last, head=head)
+        if last_note and last and last.size == head.size:
+            if not _kept(path):
+                _replace(path, last_note)
+            return last_note
         checkpoint = notes.Checkpoint(
             origin=str(genesis()["origin"]), size=head.size, root=Frontier(head.size, _hashes(head)).root
         )
-        existing = Checkpoint.objects.filter(size=head.size).first()
-        if existing and last and last.size == head.size:
-            return existing.note
         note = notes.sign_checkpoint(checkpoint, signer())
         Checkpoint.objects.bulk_create(
             [Checkpoint(size=checkpoint.size, note=note, signed_at=real_now())], ignore_conflicts=True
@@ -114,10 +116,13 @@ def _hashes(head: Head) -> list[bytes]:
     return [bytes(each) for each in head.frontier]
 
 
-def _last(path: Path) -> notes.Checkpoint | None:
-    if not path.exists() or not (note := path.read_text()):
-        return None
-    return notes.open_checkpoint(note, [signer().verifier])[0]
+def _last_note(path: Path) -> str | None:
+    """Return what was last signed; where the file is lost the database's copy is better than nothing."""
+    return _kept(path) or latest_checkpoint()
+
+
+def _kept(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
 
 
 @contextmanager

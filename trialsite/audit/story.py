@@ -136,9 +136,9 @@ class Story:
 
 def _shape(event: Any) -> Iterator[str]:
     """Yield what keeps the body from being an event at all."""
-    if not isinstance(event, dict) or event.get("v") != EVENT_VERSION:
+    if not isinstance(event, dict) or type(event.get("v")) is not int or event["v"] != EVENT_VERSION:
         yield f"not an event of version {EVENT_VERSION}"
-    elif event.get("k") not in set(Kind):
+    elif event.get("k") not in list(Kind):
         yield "an event of unknown kind"
     elif moment(event) is None:
         yield "an event without its time"

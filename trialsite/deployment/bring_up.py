@@ -55,6 +55,7 @@ def set_up_trial(evaluation: Evaluation, *, capacity: int) -> None:
         "install": lambda: _manage(evaluation, "install_list", str(evaluation.sealed_list)),
         "users": lambda: _create_users(evaluation),
         "activation": lambda: _activate(evaluation),
+        "lots": lambda: _manage(evaluation, "receive_evaluation_lots", face="unmasked"),
     }
     done_file = evaluation.data / "set-up.json"
     done: list[str] = json.loads(done_file.read_text()) if done_file.exists() else []
@@ -111,8 +112,8 @@ def _activate(evaluation: Evaluation) -> None:
     _run(evaluation, command, environment)
 
 
-def _manage(evaluation: Evaluation, *arguments: str) -> None:
-    _run(evaluation, ["manage.py", *arguments], evaluation.environment("migrator"))
+def _manage(evaluation: Evaluation, *arguments: str, face: str = "migrator") -> None:
+    _run(evaluation, ["manage.py", *arguments], evaluation.environment(face))
 
 
 def _run(evaluation: Evaluation, arguments: list[str], environment: Mapping[str, str]) -> None:

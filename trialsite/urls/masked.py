@@ -5,11 +5,16 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 
 from trialsite.api import common
-from trialsite.api.masked import audit_events, clock
+from trialsite.api.masked import accidental, audit_events, clock, infusions, kits, participants, trial
 from trialsite.urls import admin
 
 api = [
     *common.urlpatterns,
+    *trial.urlpatterns,
+    *participants.urlpatterns,
+    *infusions.urlpatterns,
+    *kits.urlpatterns,
+    *accidental.urlpatterns,
     *audit_events.urlpatterns,
     *clock.urlpatterns,
 ]

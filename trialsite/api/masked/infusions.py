@@ -90,6 +90,7 @@ class InfusionAct(Endpoint):
     """What a person does to one infusion; the answer is the infusion as it stands then."""
 
     Output = InfusionOutput
+    Input: ClassVar[type[serializers.Serializer[Any]]]
 
     def act(self, request: Request, infusion_id: uuid.UUID, service: Callable[..., Infusion]) -> Response:
         """Call ``service`` once with what was sent, and answer."""
@@ -100,9 +101,6 @@ class InfusionAct(Endpoint):
             return Outcome(201 if self.created else 200, _shown(request, infusion_id, at))
 
         return perform(request, work)
-
-    class Input(serializers.Serializer[Any]):
-        pass
 
 
 class OrderInfusion(InfusionAct):

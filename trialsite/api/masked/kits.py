@@ -78,7 +78,12 @@ class Waste(Endpoint):
         reason = serializers.CharField(max_length=2000)
         at = serializers.DateTimeField()
         volume_ml = serializers.DecimalField(
-            max_digits=6, decimal_places=2, min_value=Decimal(0), required=False, allow_null=True, default=None
+            max_digits=6,
+            decimal_places=2,
+            min_value=Decimal(0),
+            required=False,
+            allow_null=True,
+            default=None,
         )
 
     def post(self, request: Request, kit_number: str) -> Response:

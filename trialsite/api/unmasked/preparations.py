@@ -86,15 +86,7 @@ class SheetOutput(serializers.Serializer[Any]):
     instructions = serializers.CharField(source="treatment.instructions")
     contents = Content(many=True, source="treatment.contents")
     stated = serializers.DictField(allow_null=True, help_text="What was stated at completion")
-
-
-class CompletedOutput(serializers.Serializer[Any]):
-    """A completed bag."""
-
-    id = serializers.UUIDField(source="preparation.pk")
-    status = serializers.CharField(source="preparation.status")
-    kit_number = serializers.CharField(source="preparation.kit_number_id")
-    expires_at = serializers.DateTimeField(source="preparation.expires_at")
+    padding = serializers.CharField(default="", help_text="Spaces: every sheet is one size")
 
 
 class Preparations(ListEndpoint):
@@ -110,7 +102,7 @@ class Preparations(ListEndpoint):
 
     def get(self, request: Request) -> Response:  # noqa: ARG002 - Django REST framework's signature
         desk.take_up_orders()
-        return self.list()
+        return self.page()
 
 
 class OnePreparation(Endpoint):
@@ -169,9 +161,7 @@ class PreparationAct(Endpoint):
     permissions: ClassVar[dict[str, Permission | None]] = {"POST": Permission.PREPARE}
     work_session = True
     Output = PreparationOutput
-
-    class Input(serializers.Serializer[Any]):
-        pass
+    Input: ClassVar[type[serializers.Serializer[Any]]]
 
     def act(self, request: Request, preparation_id: uuid.UUID, service: Callable[..., Any]) -> Response:
         """Call ``service`` once with what was sent, and answer."""
@@ -253,7 +243,6 @@ class Label(Endpoint):
 
 def _padded(body: dict[str, Any]) -> dict[str, Any]:
     """Return the body with spaces that make it a multiple of ``SHEET_BYTES`` as it is sent."""
-    body["padding"] = ""
     size = len(json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode())
     body["padding"] = " " * (-size % SHEET_BYTES)
     return body

@@ -1,0 +1,193 @@
+"""What a trail may tell, and the closed list of what it tells of."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+
+from tests.unit.trails import (
+    ORIGIN,
+    Judge,
+    a_sealed_event,
+    a_trail,
+    a_trial,
+    an_allocation,
+    an_event,
+    the_beginning,
+)
+from trialsite.audit.kinds import MASKED_VISIBLE, SEALED, WRITERS, Kind, Side
+from trialsite.sealing import PublicKey
+
+
+@pytest.fixture
+def judge(tmp_path) -> Judge:
+    return Judge(tmp_path)
+
+
+def test_a_trail_begins_with_its_genesis_and_has_one(judge):
+    events = a_trial()
+
+    assert "the trail does not begin with its genesis event" in judge.told(events[1:])[0]
+    assert judge.told([*events, events[0]]) == ["a genesis event after the first"]
+    events[0]["data"]["origin"] = "trial.example/another"
+    assert judge.told(events) == [f"begins another log than {ORIGIN}"]
+
+
+@pytest.mark.requirement(11)
+def test_slots_are_used_in_order_in_each_stratum(judge):
+    skipped = [*a_trial(), an_allocation("p-4", slot=3), an_allocation("p-5", slot=4)]
+    again = [*a_trial(), an_allocation("p-4", slot=1)]
+    first = [*the_beginning(), an_allocation("p-1", slot=1)]
+
+    assert judge.told(skipped) == ["stratum age=18-59 gives slot 3 where slot 2 is next"]
+    assert judge.told(again) == ["stratum age=18-59 gives slot 1 where slot 2 is next"]
+    assert judge.told(first) == ["stratum age=18-59 gives slot 1 where slot 0 is next"]
+
+
+def test_a_participant_is_randomized_once(judge):
+    events = [*a_trial(), an_allocation("p-1", slot=1, stratum="age=60-75")]
+
+    assert judge.told(events) == ["participant p-1 is randomized a second time"]
+
+
+@pytest.mark.requirement(5)
+def test_the_list_comes_before_the_first_participant(judge):
+    beginning = the_beginning()
+    late = [*beginning[:2], an_allocation("p-1", slot=0), beginning[2]]
+
+    assert judge.told(late) == [
+        "a participant is randomized before the list is committed to",
+        "the list is committed to after a participant was randomized",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("missing", "fault"),
+    [
+        ("kit.released", "kit 7f3a is dispensed, not released"),
+        ("kit.dispensed", "kit 7f3a is infused, not dispensed"),
+    ],
+)
+@pytest.mark.requirement(25)
+def test_a_kit_goes_through_every_hand(judge, missing, fault):
+    assert judge.told([event for event in a_trial() if event["k"] != missing]) == [fault]
+
+
+@pytest.mark.parametrize(
+    ("event", "fault"),
+    [
+        ([], "not an event of version 1"),
+        ({"v": 2}, "not an event of version 1"),
+        ({**an_event("kit.released"), "k": "arm.revealed"}, "an event of unknown kind"),
+        ({**an_event("kit.released"), "k": ["unblinding"]}, "an event of unknown kind"),
+        ({**an_event("trial.loaded"), "t": "yesterday"}, "an event without its time"),
+        ({**an_event("trial.loaded"), "t": "2026-02-30T12:00:00.000Z"}, "an event without its time"),
+        ({**an_event("trial.loaded"), "t": "2026-03-01T12:00:00.000"}, "an event without its time"),
+        ({**an_event("trial.loaded"), "about": None}, "an event without about and data"),
+        (an_event("kit.released"), "kit.released does not name its kit"),
+        (an_event("kit.released", about={"kit": 7}), "kit.released does not name its kit"),
+        (an_event("participant.randomized"), "an allocation lacks its participant, stratum or slot"),
+        (
+            an_event(
+                "participant.randomized", about={"participant": "p", "stratum": "s"}, data={"slot": True}
+            ),
+            "an allocation lacks its participant, stratum or slot",
+        ),
+    ],
+)
+def test_an_event_that_says_nothing_checkable_is_a_finding(judge, event, fault):
+    assert judge.told([*a_trial(), event]) == [fault]
+
+
+def test_an_event_in_another_spelling_is_a_finding(judge):
+    bodies = (*a_trail().bodies, json.dumps(an_event("trial.loaded")).encode())
+
+    verdict = judge(a_trail().changed(bodies=bodies))
+
+    assert verdict.of("violation") == ["violation: event 12: not canonical JSON"]
+
+
+AUDITOR = PublicKey("auditor-1", "x25519", bytes(range(32)))
+
+
+def sealed_with(**changes: Any) -> dict[str, Any]:
+    event = a_sealed_event({"step": "intent"}, AUDITOR)
+    return {**event, **changes}
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"act": "someone"}, "a sealed event has other fields than kind, time, id and sealed body"),
+        ({"id": str(uuid.UUID(int=1))}, "the sealed body belongs to another event"),
+        ({"sealed": {}}, "the sealed body is malformed"),
+        ({"sealed": None}, "the sealed body is malformed"),
+        ({"sealed": {"h": "[]", "w": {}, "c": ""}}, "the sealed body is malformed"),
+        ({"sealed": {"h": "{", "w": {}, "c": ""}}, "the sealed body is malformed"),
+        ({"sealed": {"h": 1, "w": {}, "c": ""}}, "the sealed body is malformed"),
+        ({"sealed": {"h": '{"id":"","kids":[{}]}', "w": {}, "c": ""}}, "the sealed body is malformed"),
+    ],
+)
+@pytest.mark.requirement(78)
+def test_a_sealed_event_shows_nothing_more_and_holds_its_own_body(judge, change, fault):
+    assert judge.told([*a_trial(), sealed_with(**change)]) == [fault]
+
+
+def test_a_sealed_body_without_one_of_its_readers_or_of_another_size_shows(judge):
+    stripped = sealed_with()
+    stripped["sealed"]["w"] = {}
+    shorter = sealed_with()
+    shorter["sealed"]["c"] = shorter["sealed"]["c"][:-4]
+
+    assert judge.told([*a_trial(), stripped]) == [
+        "the sealed body's readers are not those that its header names"
+    ]
+    assert judge.told([*a_trial(), sealed_with(), shorter]) == [
+        "the sealed body has another size than those before it"
+    ]
+
+
+def test_a_sealed_body_played_again_shows(judge):
+    event = sealed_with()
+
+    assert judge.told([*a_trial(), event, event]) == ["the sealed body is a copy of an earlier one"]
+
+
+def test_a_sealed_text_inside_a_clear_event_is_checked_too(judge):
+    event = a_sealed_event({"what_happened": "he saw the bag"}, AUDITOR)
+    clear = an_event("accidental_unblinding.reported", data={"id": event["id"], "sealed": event["sealed"]})
+    moved = an_event("accidental_unblinding.reported", data={"id": "another", "sealed": event["sealed"]})
+
+    assert judge.told([*a_trial(), clear]) == []
+    assert judge.told([*a_trial(), moved]) == ["the sealed body belongs to another event"]
+
+
+def test_a_clock_that_went_back_is_noted_and_breaks_nothing(judge):
+    events = [*a_trial(), an_event("trial.loaded", minute=60), an_event("trial.loaded", minute=50)]
+
+    verdict = judge(a_trail(events))
+
+    assert verdict.code == 0
+    assert "note: event 13: its time lies before that of an earlier event" in verdict.lines
+
+
+def test_every_kind_has_its_writers():
+    assert set(WRITERS) == set(Kind)
+    assert all(writers for writers in WRITERS.values())
+
+
+@pytest.mark.requirement(78)
+def test_masked_sides_neither_write_nor_see_what_is_sealed():
+    for kind in SEALED:
+        assert WRITERS[kind] == {Side.UNMASKED}
+        assert kind not in MASKED_VISIBLE
+
+
+@pytest.mark.requirement(50, 78)
+def test_of_what_only_the_unmasked_side_writes_masked_roles_see_releases_alone():
+    unmasked_alone = {kind for kind, writers in WRITERS.items() if writers == {Side.UNMASKED}}
+
+    assert unmasked_alone & MASKED_VISIBLE == {Kind.KIT_RELEASED}
