@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
+from django.db import connection
 
 from trialsite.audit import services, signing
 from trialsite.audit.kinds import Kind
@@ -69,3 +71,14 @@ def a_committed_trail(a_process: None, a_fresh_database) -> Callable[[int], int]
     """A trail with its genesis event in a database of the test's own; call it to add an event."""
     begin_the_trail()
     return add_an_event
+
+
+@contextmanager
+def an_intruder_with_the_superusers_password() -> Iterator[None]:
+    """Inside, the triggers of the trail are off."""
+    with connection.cursor() as cursor:
+        for table in ("audit_entry", "audit_head"):
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER audit_is_final")
+        yield
+        for table in ("audit_entry", "audit_head"):
+            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER audit_is_final")

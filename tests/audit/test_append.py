@@ -78,7 +78,9 @@ def test_the_lock_of_the_head_is_what_orders_the_writers(a_committed_trail):
         definition = cursor.fetchone()[0]
         assert definition.count(" FOR UPDATE") == 1
         # Wide enough a gap between reading the head and using it for the writers to meet.
-        unlocked = definition.replace("FROM audit_head FOR UPDATE;", "FROM audit_head; PERFORM pg_sleep(0.01);")
+        unlocked = definition.replace(
+            "FROM audit_head FOR UPDATE;", "FROM audit_head; PERFORM pg_sleep(0.01);"
+        )
         cursor.execute(unlocked)
 
     with pytest.raises(IntegrityError):

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.audit.conftest import NOON, ORIGIN, add_an_event
+from tests.audit.conftest import NOON, ORIGIN, add_an_event, an_intruder_with_the_superusers_password
 from trialsite.audit import notes, services, verify
 from trialsite.audit.export import bundle
 from trialsite.audit.kinds import Kind
 from trialsite.audit.merkle import Frontier, leaf_hash, root_of
+from trialsite.audit.models import Entry
 from trialsite.audit.signing import sign_checkpoint
 from trialsite.keyfiles import read_key_file
 from trialsite.sealing import PublicKeys
@@ -39,7 +40,9 @@ class Auditor:
     keys: Path
     yesterday: str
 
-    def verdict(self, content: bytes, *, keys: Path | None = None, capsys: pytest.CaptureFixture[str]) -> tuple:
+    def verdict(
+        self, content: bytes, *, keys: Path | None = None, capsys: pytest.CaptureFixture[str]
+    ) -> tuple:
         """Return the verifier's exit code on these bytes, and what it printed."""
         self.export.write_bytes(content)
         code = verify.main([str(self.export), *(["--keys", str(keys)] if keys else [])])
@@ -48,7 +51,7 @@ class Auditor:
 
 def the_story(list_note: str) -> None:
     """Write a short trial to the trail: one of each thing that the verifier follows."""
-    committed = {"root": "00" * 32, "note_sha256": hashlib.sha256(list_note.encode()).hexdigest()}
+    committed = {"root": "00" * 32, "note": list_note}
     record(Kind.TRIAL_LOADED, {"trial": "t"})
     record(Kind.LIST_COMMITTED, {"list": "l"}, committed)
     record(Kind.TRIAL_ACTIVATED, {"trial": "t"})
@@ -67,9 +70,9 @@ def record(kind: Kind, about: dict[str, str], data: dict[str, object] | None = N
     services.record(kind=kind, by="system:test", at=NOON, about=about, data=data)
 
 
-def a_commitment() -> str:
+def a_commitment(*, root: bytes = bytes(32), title: str = "NCT04293692") -> str:
     statistician = notes.SigningKey(f"{ORIGIN}/statistician", SEAL)
-    text = f"{verify.COMMITMENT_TITLE}\nNCT04293692\n{base64.b64encode(bytes(32)).decode()}\n"
+    text = f"{verify.COMMITMENT_TITLE}\n{title}\n{base64.b64encode(root).decode()}\n"
     return notes.sign_note(text, statistician)
 
 
@@ -121,7 +124,9 @@ def signed_anew(files: dict[str, bytes], signer: notes.Signer) -> dict[str, byte
     """Sign everything again so that it fits together: checkpoints, keys and manifest."""
     bodies = bodies_of(files)
     leaves = [leaf_hash(body) for body in bodies]
-    sizes = [int(name[len("checkpoints/") : -len(".note")]) for name in files if name.startswith("checkpoints/")]
+    sizes = [
+        int(name[len("checkpoints/") : -len(".note")]) for name in files if name.startswith("checkpoints/")
+    ]
     kept = {name: content for name, content in files.items() if not name.startswith("checkpoints/")}
     for size in {min(size, len(leaves)) for size in sizes}:
         checkpoint = notes.Checkpoint(ORIGIN, size, root_of(leaves[:size]))
@@ -161,7 +166,7 @@ def test_a_real_export_holds_for_an_auditor_with_keys(an_auditor, capsys):
 
     assert (code, printed.splitlines()[-1]) == (HOLDS, "verdict: holds")
     assert "violation" not in printed
-    assert "20 events" in printed
+    assert "21 events" in printed
 
 
 def test_without_keys_the_verifier_says_aloud_that_the_signer_is_not_proven(an_auditor, capsys):
@@ -236,9 +241,7 @@ def test_a_changed_export_that_the_logs_own_key_signed_is_found_by_yesterdays_ch
     assert "kept yesterday.note" in printed
 
 
-def test_a_change_that_fits_together_is_not_found_without_keys_which_is_why_they_are_kept(
-    an_auditor, capsys
-):
+def test_a_change_that_fits_together_is_not_found_without_keys_which_is_why_they_are_kept(an_auditor, capsys):
     auditor, export = an_auditor
     files = files_of(export)
     stranger = notes.SigningKey(ORIGIN, SEAL)
@@ -289,9 +292,6 @@ def test_an_export_cut_back_to_an_older_checkpoint_is_found(an_auditor, capsys):
 
 @pytest.mark.requirement(75)
 def test_a_body_rewritten_in_the_database_is_found_although_its_leaf_was_left(an_auditor, capsys):
-    from tests.audit.test_signing import an_intruder_with_the_superusers_password
-    from trialsite.audit.models import Entry
-
     auditor, _ = an_auditor
     entry = Entry.objects.get(position=5)
     with an_intruder_with_the_superusers_password():
@@ -303,17 +303,16 @@ def test_a_body_rewritten_in_the_database_is_found_although_its_leaf_was_left(an
     assert "gives slot 2 where slot 1 is next" in printed
 
 
-def test_another_commitment_to_the_list_is_found(an_auditor, capsys):
+@pytest.mark.requirement(5)
+@pytest.mark.parametrize("other", [{"root": SEAL}, {"title": "Another list"}], ids=["root", "text"])
+def test_another_commitment_to_the_list_is_found(an_auditor, capsys, other):
     auditor, _ = an_auditor
-    other = notes.sign_note(
-        f"{verify.COMMITMENT_TITLE}\nNCT04293692\n{base64.b64encode(SEAL).decode()}\n",
-        notes.SigningKey(f"{ORIGIN}/statistician", SEAL),
-    )
 
-    code, printed = auditor.verdict(bundle(commitment_note=other), keys=auditor.keys, capsys=capsys)
+    content = bundle(commitment_note=a_commitment(**other))
 
+    code, printed = auditor.verdict(content, keys=auditor.keys, capsys=capsys)
     assert code == VIOLATED
-    assert "violation: commitment.note: " in printed
+    assert "violation: commitment.note: not what the trail's list.committed event says" in printed
 
 
 @pytest.mark.parametrize(
@@ -324,7 +323,9 @@ def test_another_commitment_to_the_list_is_found(an_auditor, capsys):
         pytest.param(lambda content: zipped({"entries.jsonl": b""}), id="no trail inside"),
     ],
 )
-def test_what_is_no_export_is_unreadable_and_not_violated(an_auditor, capsys, garble: Callable[[bytes], bytes]):
+def test_what_is_no_export_is_unreadable_and_not_violated(
+    an_auditor, capsys, garble: Callable[[bytes], bytes]
+):
     auditor, export = an_auditor
 
     code, printed = auditor.verdict(garble(export), keys=auditor.keys, capsys=capsys)

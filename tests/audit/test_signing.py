@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from django.db import connection, transaction
 
-from tests.audit.conftest import ORIGIN, a_restart
+from tests.audit.conftest import ORIGIN, a_restart, an_intruder_with_the_superusers_password
 from trialsite.audit import notes, signing
 from trialsite.audit.canonical import canonical
 from trialsite.audit.merkle import Frontier, consistency_proof, leaf_hash, root_of, verify_consistency
@@ -21,17 +19,6 @@ from trialsite.audit.signing import TrailRolledBack, latest_checkpoint, sign_che
 
 # Who goes on in one process remembers how far it read; who starts anew does not.
 RESTART = pytest.mark.parametrize("restarted", [False, True], ids=["running on", "restarted"])
-
-
-@contextmanager
-def an_intruder_with_the_superusers_password() -> Iterator[None]:
-    """Inside, the triggers of the trail are off."""
-    with connection.cursor() as cursor:
-        for table in ("audit_entry", "audit_head"):
-            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER audit_is_final")
-        yield
-        for table in ("audit_entry", "audit_head"):
-            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER audit_is_final")
 
 
 def the_leaves() -> list[bytes]:

@@ -11,15 +11,51 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 READY_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Running:
+    """A process as the kernel shows it; one that has ended has no children and an empty environment."""
+
+    pid: int
+
+    def children(self) -> list[Running]:
+        found = []
+        for thread in _lines(Path(f"/proc/{self.pid}/task"), "*/children"):
+            found += [Running(int(pid)) for pid in thread.split()]
+        return found
+
+    @property
+    def environment(self) -> dict[str, str]:
+        content = "".join(_lines(Path(f"/proc/{self.pid}"), "environ"))
+        pairs = (entry.partition("=") for entry in content.split("\0") if entry)
+        return {name: value for name, _, value in pairs}
+
+    @property
+    def lives(self) -> bool:
+        state = "".join(_lines(Path(f"/proc/{self.pid}"), "stat")).rpartition(") ")[2]
+        return bool(state) and not state.startswith("Z")
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+
+def _lines(folder: Path, pattern: str) -> list[str]:
+    """The contents of the files that match and still exist."""
+    contents = []
+    for file in folder.glob(pattern):
+        with suppress(OSError):
+            contents.append(file.read_text())
+    return contents
 
 
 class Deployment:
@@ -58,13 +94,22 @@ class Deployment:
         content: dict[str, Any] = json.loads(self.ready_file.read_text())
         return content
 
-    def children(self) -> dict[str, psutil.Process]:
+    def children(self) -> dict[str, Running]:
         """The supervised processes by name."""
         assert self.process is not None
         found = {}
-        for child in psutil.Process(self.process.pid).children():
-            face = child.environ().get("TRIALSITE_FACE")
+        for child in Running(self.process.pid).children():
+            face = child.environment.get("TRIALSITE_FACE")
             found[face or "postgres"] = child
+        return found
+
+    def everything(self) -> list[Running]:
+        """Every process under the supervisor, theirs included."""
+        assert self.process is not None
+        waiting, found = [Running(self.process.pid)], []
+        while waiting:
+            waiting += (children := waiting.pop().children())
+            found += children
         return found
 
     def ask(self, face: str, path: str, *, user: str, **options: Any) -> httpx.Response:
@@ -99,7 +144,9 @@ def a_deployment() -> Iterator[Deployment]:
         shutil.rmtree(folder)
 
 
-def gone(processes: list[psutil.Process], *, within: float = 30) -> bool:
+def gone(processes: list[Running], *, within: float = 30) -> bool:
     """Whether all of these have ended in time."""
-    _, alive = psutil.wait_procs(processes, timeout=within)
-    return not [each for each in alive if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    deadline = time.monotonic() + within
+    while any(each.lives for each in processes) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not any(each.lives for each in processes)

@@ -10,17 +10,18 @@ import time
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from tests.deployment.serving import ROOT, Deployment, a_deployment, an_environment, gone
 
 USERS = {
     "investigator", "pharmacist", "nurse", "outcome_assessor", "monitor", "study_manager", "preparer",
-    "second_preparer", "statistician", "safety_officer", "emergency_desk", "auditor", "officer_1", "officer_2",
-    "officer_3", "administrator", "investigator_2", "preparer_2", "second_preparer_2",
+    "second_preparer", "statistician", "safety_officer", "emergency_desk", "auditor", "officer_1",
+    "officer_2", "officer_3", "administrator", "investigator_2", "preparer_2", "second_preparer_2",
 }  # fmt: skip
 ARM_OPENING = {"CODE_BREAK_KEY_FILE", "LOG_KEY_FILE"}
+
+A_WEB_PROCESS = [sys.executable, "-m", "gunicorn", "--config", "python:trialsite.deployment.web"]
 
 # One deployment serves this file's tests, in order: they run in one worker.
 pytestmark = pytest.mark.xdist_group("serve")
@@ -66,7 +67,7 @@ def test_offline_keys_lie_outside_the_data_and_every_secret_is_closed_to_others(
 
 
 def test_each_process_is_given_what_its_face_needs_and_nothing_of_the_others(served: Deployment):
-    environments = {name: child.environ() for name, child in served.children().items()}
+    environments = {name: child.environment for name, child in served.children().items()}
 
     assert set(environments) == {"postgres", "masked", "unmasked", "signer", "worker"}
     logins = {name: _login(each.get("DATABASE_URL", "")) for name, each in environments.items()}
@@ -113,22 +114,22 @@ def test_a_process_that_is_killed_is_started_again(served: Deployment, name):
 
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        again = served.children().get(name)
-        if again and again.pid != killed.pid and _answers(served):
+        again = served.children().get(name, killed)
+        if again.pid != killed.pid and _answers(served):
             break
         time.sleep(0.2)
 
-    assert again and again.pid != killed.pid
+    assert again.pid != killed.pid
     assert _answers(served)
     assert f"{name} died" in served.output.read_text()
 
 
 def test_a_production_process_refuses_an_evaluations_database(served: Deployment):
-    masked = served.children()["masked"].environ()
+    masked = served.children()["masked"].environment
     production = {name: value for name, value in masked.items() if name != "TRIALSITE_EVALUATION"}
 
     started = subprocess.run(
-        [sys.executable, "-m", "gunicorn", "--config", "python:trialsite.deployment.web", "--bind", "127.0.0.1:0"],
+        A_WEB_PROCESS,
         cwd=ROOT, env=production, check=False, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
 
@@ -138,11 +139,11 @@ def test_a_production_process_refuses_an_evaluations_database(served: Deployment
 
 @pytest.mark.parametrize("name", sorted(ARM_OPENING))
 def test_a_masked_process_with_an_arm_opening_key_does_not_start(served: Deployment, name):
-    masked = served.children()["masked"].environ()
+    masked = served.children()["masked"].environment
     key = served.data / "keys" / "unmasked" / ("log-1.key" if name.startswith("LOG") else "code-break-1.key")
 
     started = subprocess.run(
-        [sys.executable, "-m", "gunicorn", "--config", "python:trialsite.deployment.web", "--bind", "127.0.0.1:0"],
+        A_WEB_PROCESS,
         cwd=ROOT, env={**masked, name: str(key)}, check=False, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
 
@@ -154,7 +155,7 @@ def test_it_stops_cleanly_and_starts_again_with_everything_kept(served: Deployme
     before = served.ready
     trial = served.ask("masked", "trial", user="monitor").json()
     keys = {path: path.read_bytes() for path in served.data.rglob("*.key")}
-    processes = _everything(served)
+    processes = served.everything()
 
     status = served.stop()
 
@@ -170,7 +171,7 @@ def test_it_stops_cleanly_and_starts_again_with_everything_kept(served: Deployme
 
 def test_a_supervisor_that_is_killed_leaves_nothing_behind_and_its_data_serve_again(served: Deployment):
     before = served.ready
-    processes = _everything(served)
+    processes = served.everything()
 
     served.stop(signal.SIGKILL)
 
@@ -178,11 +179,6 @@ def test_a_supervisor_that_is_killed_leaves_nothing_behind_and_its_data_serve_ag
     served.start()
     assert served.ready["users"] == before["users"]
     assert _answers(served)
-
-
-def _everything(served: Deployment) -> list[psutil.Process]:
-    assert served.process is not None
-    return psutil.Process(served.process.pid).children(recursive=True)
 
 
 def _login(database_url: str) -> str:

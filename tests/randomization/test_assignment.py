@@ -224,15 +224,14 @@ def test_no_allocation_takes_another_slot_than_the_next(world):
         )
 
 
-def test_randomizing_by_rest_answers_number_stratum_and_four_infusions(world, as_role):
+def test_randomizing_by_rest_answers_number_stratum_and_four_infusions(world):
     participant = a_participant(world)
 
-    with as_role("irt_masked"):
-        answer = world.client("investigator").post(
-            f"/api/v1/participants/{participant.pk}/randomize",
-            {"stratum": participant.stratum_levels},
-            headers={"Idempotency-Key": "one"},
-        )
+    answer = world.client("investigator").post(
+        f"/api/v1/participants/{participant.pk}/randomize",
+        {"stratum": participant.stratum_levels},
+        headers={"Idempotency-Key": "one"},
+    )
 
     assert answer.status_code == 201, answer.content
     allocation = Allocation.objects.get()

@@ -54,7 +54,7 @@ class NamedFiltersParameters(OpenApiFilterExtension):  # type: ignore[no-untyped
         *args: Any,  # noqa: ARG002 - spectacular's signature
         **kwargs: Any,  # noqa: ARG002
     ) -> list[dict[str, Any]]:
-        filterset = auto_schema.view.filterset_class
+        filterset = getattr(auto_schema.view, "filterset_class", None)
         named = filterset.base_filters.items() if filterset else ()
         return [{"in": "query", "name": name, "schema": _filtered(filter_)} for name, filter_ in named]
 

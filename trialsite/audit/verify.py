@@ -270,15 +270,18 @@ def _check_statistician(note: bytes, keys: Sequence[notes.VerifierKey], report: 
 
 
 def _matches(note: bytes, text: str, data: dict[str, Any]) -> bool:
-    """Compare what the event tells of the note: its SHA-256 and the list's root, in hex or base64."""
+    """Compare what the event tells of the note: its text, its SHA-256, the list's root in hex or base64."""
     lines = text.split("\n")
     try:
         root = base64.b64decode(lines[2], validate=True)
     except (IndexError, ValueError):
         return False
-    spellings = (root.hex(), lines[2])
     digest = hashlib.sha256(note).hexdigest()
-    return data.get("root", lines[2]) in spellings and data.get("note_sha256", digest) == digest
+    return (
+        data.get("root", lines[2]) in (root.hex(), lines[2])
+        and data.get("note_sha256", digest) == digest
+        and data.get("note", note.decode()) == note.decode()
+    )
 
 
 def _say_what_is_sealed(story: Story, report: Report) -> None:

@@ -1,4 +1,4 @@
-"""Keeps a deployment's processes running, starts again the one that died, and stops them in order."""
+"""Keeps a deployment's processes running, starts again one that died, and stops PostgreSQL last."""
 
 from __future__ import annotations
 
@@ -48,15 +48,18 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # Ctrl-C at a terminal goes to the supervisor, which stops them in order.
+                # Ctrl-C at a terminal goes to the supervisor, which stops PostgreSQL last.
                 start_new_session=True,
                 preexec_fn=ends_with_parent(signal.SIGTERM),
             )
 
-    def stop(self) -> None:
-        if self.process is None or self.process.poll() is not None:
+    def ask_to_stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+
+    def wait(self) -> None:
+        if self.process is None:
             return
-        self.process.terminate()
         try:
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -104,9 +107,11 @@ class Supervisor:
             time.sleep(LOOK_SECONDS)
 
     def stop(self) -> None:
-        """Stop everything: those that serve people first, PostgreSQL last."""
+        """Stop everything: the processes together, then PostgreSQL, which all of them use."""
         for child in self.children:
-            child.stop()
+            child.ask_to_stop()
+        for child in self.children:
+            child.wait()
         self.postgres.stop()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,6 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from trialsite.audit import notes
 from trialsite.deployment.demo import PLANNED, Demo, DemoFailed
 from trialsite.deployment.evaluation import ROOT
 
@@ -34,10 +34,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--keep", type=Path, help="Folder for the deployment, kept afterwards; by default a temporary one."
+            "--keep",
+            type=Path,
+            help="Folder for the deployment, kept afterwards; by default a temporary one.",
         )
 
     def handle(self, *, keep: Path | None, **_options: Any) -> None:
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # one line a call would hide the progress
         folder = keep or Path(tempfile.mkdtemp(prefix="trialsite-demo-"))
         folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -57,7 +60,7 @@ class Command(BaseCommand):
         receipt = demo.unblind()["receipt"]
         self.stdout.write(
             f"Emergency unblinding of one participant; receipt: event {receipt['position']} of the trail, "
-            f"leaf {receipt['leaf']}"
+            f"leaf {receipt['leaf_hash']}"
         )
         bundle = folder / "trail.zip"
         bundle.write_bytes(demo.export())
@@ -66,7 +69,6 @@ class Command(BaseCommand):
         public = json.loads((Path(ready["data"]) / "keys" / "public_keys.json").read_text())
         (keys / "keys.txt").write_text(f"{public['log']}\n")
         (keys / "receipt.note").write_text(receipt["checkpoint"])
-        notes.VerifierKey.parse(public["log"])
         verdict = subprocess.run(
             [sys.executable, "-m", "trialsite.audit.verify", str(bundle), "--keys", str(keys)],
             cwd=ROOT,
@@ -83,7 +85,15 @@ class Command(BaseCommand):
         """Serve on ``folder`` while inside; yield the content of the ready file."""
         ready_file = folder / "ready.json"
         service = subprocess.Popen(
-            [sys.executable, "manage.py", "serve", "--data", str(folder / "data"), "--ready-file", str(ready_file)],
+            [
+                sys.executable,
+                "manage.py",
+                "serve",
+                "--data",
+                str(folder / "data"),
+                "--ready-file",
+                str(ready_file),
+            ],
             cwd=ROOT,
             start_new_session=True,  # Ctrl-C reaches this process, which then stops the service in order
         )

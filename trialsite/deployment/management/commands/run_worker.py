@@ -9,7 +9,7 @@ from typing import Any
 
 from celery.beat import EmbeddedService, Scheduler
 from django.core.management.base import BaseCommand
-from django.db import OperationalError, connection
+from django.db import connection
 
 from trialsite import celery
 from trialsite.clock import services as clock
@@ -30,6 +30,8 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         celery.in_one_process = True
+        # How often the threads look into the shared memory; also how soon they notice the end.
+        celery.app.conf.broker_transport_options = {"polling_interval": WATCH_SECONDS}
         stop = threading.Event()
         # ``scheduler_cls`` and not ``beat_scheduler``: the embedded service ignores the latter and
         # writes a schedule file into the working folder.
@@ -58,6 +60,7 @@ def _sweep_when_the_clock_moves(stop: threading.Event) -> None:
                 for name in SWEEPS:
                     celery.app.tasks[name]()
                 clock.report_swept(swept="worker_swept", generation=generation)
-        except OperationalError:
-            logger.exception("The database does not answer.")
+        except Exception:
+            # The call that moved the clock waits for this thread: it tries again, whatever failed.
+            logger.exception("The sweeps after the clock moved did not finish.")
             connection.close()
