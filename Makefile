@@ -27,7 +27,7 @@ serve: setup
 	$(VENV)/bin/python manage.py serve --data $(DATA) --ready-file $(READY) --masked-port 8000 --unmasked-port 8001
 
 test: $(VENV)/test.installed
-	$(VENV)/bin/python -m pytest -n 2 $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 lint: $(VENV)/dev.installed
 	.ci/run lint types imports migrations locks api docs compose

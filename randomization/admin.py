@@ -97,8 +97,8 @@ class ParticipantAdmin(MaskedModelAdmin):
     date_hierarchy = "created_at"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        people: QuerySet[Any] = super().get_queryset(request).annotate(
-            number=F("allocation__randomization_number")
+        people: QuerySet[Any] = (
+            super().get_queryset(request).annotate(number=F("allocation__randomization_number"))
         )
         return people.select_related("site", "created_by", "trial_version").defer("identity_hash")
 

@@ -96,9 +96,12 @@ def start_infusion(
         infusion.deviations.extend(deviation(stop.code, str(stop), at=at) for stop in found)
     infusion.save(update_fields=["status", "kit", "started_at", "deviations"])
     kit.save(update_fields=["status", "ended_at", "end_reason"])
-    stated: dict[str, Any] = {"started_at": timestamp(started_at), "deviations": _codes(infusion)}
-    if reason:
-        stated["reason"] = reason
+    stated: dict[str, Any] = {
+        "started_at": timestamp(started_at),
+        "late": late,
+        "deviations": _codes(infusion),
+        "reason": reason,
+    }
     _record(Kind.INFUSION_STARTED, infusion, by=by, at=at, data=stated)
     return infusion
 

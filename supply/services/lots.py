@@ -71,10 +71,8 @@ def receive_lot(
         received_at=at,
         received_by=by,
     )
-    if (
-        not Lot.objects.bulk_create([lot], ignore_conflicts=True)
-        or not Lot.objects.filter(pk=lot.pk).exists()
-    ):
+    Lot.objects.bulk_create([lot], ignore_conflicts=True)
+    if not Lot.objects.filter(pk=lot.pk).exists():
         raise LotAlreadyReceived("This lot was received before.")
     publish_readiness(at=at)
     record(
@@ -101,9 +99,8 @@ def publish_readiness(*, at: dt.datetime) -> None:
         return  # Nothing is loaded yet, so there is nothing to be ready for.
     people = _people_who_prepare()
     for site in Site.objects.order_by("code"):
-        ready_until = (
-            _stock_until(site, protocol, at=at) if people.get(site.code, 0) >= FEWEST_PREPARERS else None
-        )
+        staffed = people.get(site.code, 0) >= FEWEST_PREPARERS
+        ready_until = _stock_until(site, protocol, at=at) if staffed else None
         rows = SiteReadiness.objects.filter(site=site)
         if not rows.exists():
             SiteReadiness.objects.bulk_create(

@@ -10,11 +10,11 @@ import pytest
 from django.conf import LazySettings
 from django.db import connection, transaction
 
-from tests.people import NOON, PASSWORD, a_code, a_factor, a_person
+from tests.people import NOON, PASSWORD, a_code, a_factor, a_person, a_site
 from trialsite.accounts.models import SecondFactor, User
 from trialsite.accounts.roles import Role
-from trialsite.accounts.services import factors
-from trialsite.accounts.services.factors import FactorKeyMissing, Purpose, check_code
+from trialsite.accounts.services import factors, people
+from trialsite.accounts.services.factors import FactorKeyMissing, Purpose, RoleComesFirst, check_code
 from trialsite.accounts.services.signatures import SignatureRejected, verify_signature
 
 STEP = dt.timedelta(seconds=30)
@@ -33,7 +33,7 @@ def test_a_code_is_right_one_step_either_way(ines: User, steps: int, right: bool
 
 
 def test_rfc_6238s_own_code_is_right(ines: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(factors.secrets, "token_bytes", lambda length: b"12345678901234567890"[:length])
+    monkeypatch.setattr("secrets.token_bytes", lambda length: b"12345678901234567890"[:length])
     a_factor(ines)
 
     # RFC 6238 appendix B, SHA-1, 59 seconds: 94287082, of which the last six digits.
@@ -154,3 +154,24 @@ def test_a_factor_of_the_masked_face_signs_nothing_on_the_unmasked_one(db: None,
     assert SecondFactor.objects.get().face == "masked"
     assert not check_code(user=nurse, otp=otp, purpose=Purpose.UNBLINDING, at=NOON)
     assert check_code(user=nurse, otp=otp, purpose=Purpose.MASKED_SIGN_IN, at=NOON)
+
+
+def test_a_factor_is_void_once_roles_moved_its_person_to_the_other_face(db: None, factor_keys) -> None:
+    nora = a_person("nora", Role.NURSE)
+    otp = a_code(a_factor(nora), NOON)
+    people.grant_role(
+        user=nora,
+        role=Role.INVESTIGATOR,
+        site=a_site(),
+        by="system:tests",
+        approved_by="system:tests",
+        at=NOON,
+    )
+
+    assert not check_code(user=nora, otp=otp, purpose=Purpose.COMMAND, at=NOON)
+    assert not check_code(user=nora, otp=otp, purpose=Purpose.MASKED_SIGN_IN, at=NOON)
+
+
+def test_a_factor_comes_after_a_role(db: None, factor_keys) -> None:
+    with pytest.raises(RoleComesFirst):
+        a_factor(a_person())

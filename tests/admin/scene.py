@@ -18,7 +18,6 @@ from axes.models import AccessAttempt
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from django.contrib.auth.hashers import make_password
-from django.http import HttpResponse
 from django.test import Client
 from knox.models import AuthToken
 
@@ -96,11 +95,11 @@ def signed_in(scene: Scene, username: str) -> Client:
     return browser
 
 
-def text_of(answer: HttpResponse) -> str:
-    return answer.content.decode()
+def text_of(answer: Any) -> str:
+    return str(answer.content, "utf-8")
 
 
-def rows_in(answer: HttpResponse) -> int:
+def rows_in(answer: Any) -> int:
     """Return how many records a list page shows."""
     return len(re.findall(r'<tr><t[hd] class="field-', text_of(answer)))
 
@@ -116,6 +115,9 @@ def a_scene() -> Scene:
         "superuser": a_person("superuser", Role.ADMINISTRATOR, superuser=True),
         "investigator": a_person("investigator", Role.INVESTIGATOR, site=puren),
         "pharmacist": a_person("pharmacist", Role.PHARMACIST, site=puren),
+        "investigating_superuser": a_person(
+            "investigating_superuser", Role.INVESTIGATOR, site=puren, superuser=True
+        ),
         "preparer": a_person("preparer", Role.PREPARER, site=puren),
         "preparing_superuser": a_person("preparing_superuser", Role.PREPARER, site=puren, superuser=True),
         "once_unmasked_superuser": a_person("once_unmasked_superuser", Role.MONITOR, superuser=True),

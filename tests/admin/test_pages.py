@@ -225,6 +225,21 @@ def test_no_page_needs_an_inline_script_or_style(scene: Scene):
         assert not re.search(r'(src|href)="(https?:)?//', page), address
 
 
+def test_scripts_and_styles_come_from_this_process(scene: Scene):
+    browser = signed_in(scene, "monitor")
+    pages = ["/admin/", the_list("supply.Kit"), the_page(scene, "supply.Kit", "change")]
+
+    links = {
+        link
+        for page in pages
+        for link in re.findall(r'(?:src|href)="(/static/[^"]+)"', text_of(browser.get(page)))
+    }
+
+    assert "/static/trialsite/admin.css" in links
+    for link in links:
+        assert browser.get(link).status_code == 200, link
+
+
 def test_pages_are_never_kept_by_the_browser(scene: Scene):
     answer = signed_in(scene, "monitor").get("/admin/")
 

@@ -17,7 +17,7 @@ from tests.admin.scene import PASSWORD, Scene, a_browser, signed_in, text_of
 from tests.admin.test_pages import pages_of
 from trialsite.accounts.models import RoleGrant, User
 from trialsite.accounts.roles import Role
-from trialsite.admin.sign_in import NOT_SIGNED_IN
+from trialsite.admin.sign_in import NOT_SIGNED_IN, may_enter
 
 LOGIN = "/admin/login/"
 
@@ -48,7 +48,15 @@ def test_staff_sign_in_with_password_and_one_time_code(scene: Scene, person: str
 
 
 @pytest.mark.parametrize(
-    "person", ["investigator", "pharmacist", "preparer", "preparing_superuser", "once_unmasked_superuser"]
+    "person",
+    [
+        "investigator",
+        "pharmacist",
+        "preparer",
+        "preparing_superuser",
+        "investigating_superuser",
+        "once_unmasked_superuser",
+    ],
 )
 def test_people_who_are_unmasked_or_not_staff_are_refused(scene: Scene, person: str):
     browser = a_browser()
@@ -58,6 +66,7 @@ def test_people_who_are_unmasked_or_not_staff_are_refused(scene: Scene, person: 
     assert answer.status_code == 200
     assert NOT_SIGNED_IN in text_of(answer)
     assert not is_signed_in(browser)
+    assert not may_enter(scene.person(person)), "whatever the check of the code says"
 
 
 def test_a_deactivated_person_is_refused(scene: Scene, as_role):
@@ -155,7 +164,7 @@ def test_the_session_has_a_new_key_after_sign_in(scene: Scene):
     session = browser.session
     session["planted"] = "by somebody else"
     session.save()
-    planted = session.session_key
+    planted = str(session.session_key)
     browser.cookies["masked-session"] = planted
 
     browser.post(LOGIN, scene.credentials("monitor"))

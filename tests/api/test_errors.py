@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+from typing import Any
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 
 from tests.people import a_client, a_person
@@ -21,7 +21,7 @@ SECURITY_HEADERS = (
 )
 
 
-def assert_problem(answer: HttpResponse, status: int, code: str) -> None:
+def assert_problem(answer: Any, status: int, code: str) -> None:
     problem = json.loads(answer.content)
     assert answer["Content-Type"] == "application/problem+json"
     assert (answer.status_code, problem["status"], problem["code"]) == (status, status, code)

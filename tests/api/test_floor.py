@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from django.conf import LazySettings
 from django.db import connection
-from django.http import HttpResponse
 from django.test import Client
 
 from tests.people import a_client, a_person
@@ -22,9 +21,7 @@ pytestmark = pytest.mark.usefixtures("on_the_floor")
 BODY = {"subject": "hello"}
 
 
-def post(
-    client: Client, path: str, body: Any = BODY, key: str | None = "key-1", **headers: str
-) -> HttpResponse:
+def post(client: Client, path: str, body: Any = BODY, key: str | None = "key-1", **headers: str) -> Any:
     if key is not None:
         headers["Idempotency-Key"] = key
     return client.post(path, body, content_type="application/json", headers=headers)
@@ -184,7 +181,7 @@ def test_eight_at_once_with_one_key_do_it_once() -> None:
     def send(_: int) -> str:
         together.wait()
         try:
-            return post(client, "/kept").json()["id"]
+            return str(post(client, "/kept").json()["id"])
         finally:
             connection.close()
 

@@ -120,7 +120,7 @@ def test_one_request_sent_eight_times_at_once_with_one_key_answers_eight_times_t
             {"stratum": participant.stratum_levels},
             headers={"Idempotency-Key": "one"},
         )
-        return answer.status_code, answer.json()["randomization_number"]
+        return answer.status_code, str(answer.json().get("randomization_number", answer.json()))
 
     outcomes = at_once(8, [send] * 8)
 

@@ -110,8 +110,10 @@ def test_a_second_service_on_the_same_data_is_refused(served: Deployment):
 @pytest.mark.parametrize("name", ["masked", "worker", "postgres"])
 def test_a_process_that_is_killed_is_started_again(served: Deployment, name):
     killed = served.children()[name]
+    orphans = killed.children()
     killed.kill()
 
+    assert gone(orphans)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         again = served.children().get(name, killed)

@@ -91,6 +91,8 @@ def sweeping(face: str) -> Application:
     from trialsite.clock import services as clock
     from trialsite.deployment.management.commands import run_signer, run_worker
 
+    celery.app.loader.import_default_modules()  # the tasks, as a worker does when it starts
+
     def work() -> None:
         if face == "signer":
             run_signer.Command()._tick(0)

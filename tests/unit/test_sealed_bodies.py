@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import hashlib
 import json
 import secrets
 import uuid
@@ -105,6 +106,12 @@ def test_a_body_that_ends_like_padding_comes_back_whole(keys):
     body = {"text": "\u0000 \u0080 ends in \u20ac"}
 
     assert open_body(keys, "auditor-1", a_body(keys, body)) == body
+
+
+def test_the_bytes_that_bind_a_wrap_are_frozen():
+    assert sealing.wrap_info(b"header", "auditor-1") == (
+        b"irt/wrap/v1|" + hashlib.sha256(b"header").digest() + b"auditor-1"
+    )
 
 
 def refused(

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import get_urlconf, path
+from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiYamlRenderer
 from drf_spectacular.utils import extend_schema
@@ -79,6 +80,7 @@ def description(urlconf: str) -> bytes:
     return written
 
 
+@require_safe
 def docs(request: HttpRequest) -> HttpResponse:
     """Swagger UI over the description, from our own files only."""
     return render(request, "api/docs.html")

@@ -28,7 +28,5 @@ class DeclaredPermission(BasePermission):
             # No handler: let REST framework say 405.
             return True
         permissions = getattr(view, "permissions", {})
-        if method not in permissions:
-            return False
-        wanted = permissions[method]
+        wanted = permissions.get(method)
         return wanted is None or may(request.user, wanted)

@@ -104,6 +104,10 @@ class Story:
         )
 
     def _infusion_started(self, event: dict[str, Any]) -> Iterator[str]:
+        if event["data"].get("late") is True:
+            # Written down afterwards, when the handing over may not have been: a fact is not refused.
+            yield from self._kit(event, before=self._released, after=set(), fault="infused, not released")
+            return
         yield from self._kit(event, before=self._dispensed, after=set(), fault="infused, not dispensed")
 
     def _kit(

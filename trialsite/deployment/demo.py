@@ -74,10 +74,7 @@ class Client:
 
     def sign(self) -> dict[str, str]:
         """Return a whole signature: password and the one-time code of this moment."""
-        secret = base64.b32decode(self.user["totp_secret"])
-        # RFC 6238 with its usual parameters, as an authenticator app computes it.
-        totp = TOTP(secret, 6, SHA1(), 30, enforce_key_length=False)  # noqa: S303
-        return {"password": self.user["password"], "otp": totp.generate(int(time.time())).decode()}
+        return {"password": self.user["password"], "otp": one_time_code(self.user["totp_secret"])}
 
     def open_session(self) -> None:
         """Open a work session and carry it from now on."""
@@ -253,6 +250,12 @@ class Demo:
 
     def _advance(self, seconds: int) -> None:
         self.administrator.post("evaluation/clock", advance_seconds=seconds)
+
+
+def one_time_code(secret: str) -> str:
+    """Return the code of this moment for a base32 secret, as an authenticator app computes it (RFC 6238)."""
+    totp = TOTP(base64.b32decode(secret), 6, SHA1(), 30, enforce_key_length=False)  # noqa: S303
+    return totp.generate(int(time.time())).decode()
 
 
 def _contents(sheet: Answer) -> dict[str, str]:

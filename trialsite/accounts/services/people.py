@@ -165,7 +165,7 @@ def end_role(*, user: User, role: Role, site: Site | None, by: User | str, at: d
 
 def _held_or_exposed(user: User) -> frozenset[Role]:
     grants = RoleGrant.objects.filter(user=user).values_list("role", "ended_at")
-    return frozenset(Role(role) for role, ended in grants if ended is None)
+    return frozenset(Role(role) for role, ended in grants if ended is None or Role(role) in UNMASKED_ROLES)
 
 
 def _forget_roles(user: User) -> None:

@@ -14,6 +14,7 @@ from django.db import OperationalError, connection
 
 from supply.services.dispatch import release_due
 from supply.services.lots import publish_readiness
+from trialsite.audit.services import GenesisMissing
 from trialsite.audit.signing import TrailRolledBack, sign_checkpoint
 from trialsite.clock import services as clock
 from trialsite.deployment.checks import refuse_a_wrong_start
@@ -62,6 +63,8 @@ class Command(BaseCommand):
         if ticks % round(SIGN_EVERY_SECONDS / TICK_SECONDS) == 0:
             try:
                 sign_checkpoint()
+            except GenesisMissing:
+                logger.info("There is no trail to sign yet.")
             except TrailRolledBack:
                 # Signing stays stopped; dispatch goes on, for bags expire by the minute.
                 logger.critical("The audit trail has gone back; no checkpoint is signed.", exc_info=True)

@@ -1,0 +1,472 @@
+"""
+A short clinical day (and the two that follow it), played through HTTP by its people.
+
+Eight people are screened and six randomized, in every stratum; bags are ordered, made as the true
+sheets say, released, given, stopped, wasted, lost to the clock; a code is broken in an emergency;
+and every refusal that a ward meets is met. In between, all masked roles look at all they can see.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import threading
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from supply.domain import kit_codes
+from tests.masking.browser import Browser
+from tests.masking.compare import Seen
+from tests.masking.people import Person
+from tests.masking.stage import Play
+
+SITE, OTHER_SITE = "PUREN", "HANKOU"
+YOUNG, OLD = "1985-05-05", "1955-05-05"
+OXYGEN, HIGH_FLOW = "conventional_oxygen", "high_flow_or_ventilation"
+NOT_APPLICABLE = "not applicable"
+LOTS = {"uc_msc": "C-20-017", "placebo_diluent": "D-20-204"}
+MASKED = ("investigator", "pharmacist", "nurse", "outcome_assessor", "monitor", "study_manager")
+LISTS = ("participants", "infusions", "kits", "audit-events")
+# Well formed, and no bag's.
+NO_KIT = kit_codes.draw(random.Random(1).randbytes)
+
+
+@dataclass
+class Someone:
+    """A participant, as the site knows them."""
+
+    local_identifier: str
+    record: dict[str, Any]
+    infusions: list[str] = field(default_factory=list)
+    kit: str = ""
+
+    @property
+    def at(self) -> str:
+        return f"participants/{self.record['id']}"
+
+    @property
+    def number(self) -> str:
+        return str(self.record["randomization_number"])
+
+
+class Day:
+    """The cast, and the acts in their order."""
+
+    def __init__(self, play: Play) -> None:
+        self.play = play
+        self.masked = {name: Person(play, name) for name in (*MASKED, "investigator_2")}
+        self.investigator, self.pharmacist = self.masked["investigator"], self.masked["pharmacist"]
+        self.nurse = self.masked["nurse"]
+        self.administrator = Person(play, "administrator")
+        self.preparer = Person(play, "preparer", "unmasked", masked=False)
+        self.second = Person(play, "second_preparer", "unmasked", masked=False)
+        self.desk = Person(play, "emergency_desk", "unmasked", masked=False)
+        # The same masked people at the other face, where some of them have business.
+        self.abroad = {name: Person(play, name, "unmasked") for name in MASKED}
+        self.trial: dict[str, Any] = {}
+        self.pages: set[str] = set()
+        # What the true sheets said, by randomization number: that two plays are not the same play.
+        self.sheets: dict[str, str] = {}
+        self.broken: dict[str, Any] = {}
+
+    def run(self) -> None:
+        """Play all of it."""
+        self.play.sweep()
+        self.enrol()
+        self.first_bags()
+        self.at_the_bedside()
+        self.breaks_the_code()
+        self.evening()
+        self.third_day()
+        self.mistakes()
+        self.look_closely()
+        self.looks_at_the_admin()
+
+    # The acts.
+
+    def enrol(self) -> None:
+        self.trial = self.investigator.get("trial")
+        self.ann = self.screens("ann", YOUNG, OXYGEN)
+        self.investigator.refused(
+            "supply_not_ready", f"{self.ann.at}/randomize", stratum=self.ann.record["stratum"]
+        )
+        self.receive_lots()
+        self.bo = self.screens("bo", YOUNG, OXYGEN)
+        self.cy = self.screens("cy", YOUNG, HIGH_FLOW)
+        self.di = self.screens("di", OLD, OXYGEN)
+        self.ed = self.screens("ed", OLD, OXYGEN)
+        self.fay = self.screens("fay", OLD, HIGH_FLOW)
+        self.investigator.refused("already_in_trial", "participants", **self.screening("FAY", OLD, OXYGEN))
+        for one in (self.ann, self.bo, self.cy, self.di, self.ed, self.fay):
+            self.randomizes(one)
+        self.refuses_to_enrol()
+        self.look_around()
+
+    def refuses_to_enrol(self) -> None:
+        gus = self.screens("gus", YOUNG, OXYGEN)
+        hal = self.screens("hal", YOUNG, OXYGEN, E1=True)
+        ida = self.screens("ida", OLD, HIGH_FLOW)
+        wrong = {**ida.record["stratum"], "respiratory_support": OXYGEN}
+        self.investigator.refused(
+            "list_exhausted", f"{gus.at}/randomize", key="gus", stratum=gus.record["stratum"]
+        )
+        self.investigator.refused("not_eligible", f"{hal.at}/randomize", stratum=hal.record["stratum"])
+        self.investigator.refused("stratum_mismatch", f"{ida.at}/randomize", stratum=wrong)
+        self.investigator.refused(
+            "already_randomized", f"{self.ann.at}/randomize", stratum=self.ann.record["stratum"]
+        )
+        # The same key with the same body is answered alike, with another body refused.
+        same = self.investigator.post(f"{self.bo.at}/randomize", key="bo", stratum=self.bo.record["stratum"])
+        assert same["randomization_number"] == self.bo.number
+        self.investigator.refused("idempotency_key_reused", f"{self.bo.at}/randomize", key="bo", stratum=wrong)
+        other = self.masked["investigator_2"]
+        other.refused("not_found", f"{ida.at}/randomize", stratum=ida.record["stratum"])
+        far = other.post("participants", **{**self.screening("JO", OLD, OXYGEN), "site": OTHER_SITE})
+        other.refused("supply_not_ready", f"participants/{far['id']}/randomize", stratum=far["stratum"])
+        self.nurse.refused("not_permitted", f"{ida.at}/randomize", stratum=ida.record["stratum"])
+
+    def first_bags(self) -> None:
+        everyone = (self.ann, self.bo, self.cy, self.di, self.ed)
+        for one in everyone:
+            self.orders(one, 1)
+        self.investigator.refused("illegal_move", f"infusions/{self.ann.infusions[0]}/order", **self.order())
+        self.investigator.post(f"infusions/{self.ed.infusions[0]}/cancel-order", reason="Weighed wrongly.")
+        self.orders(self.ed, 1)
+        self.investigator.refused(
+            "weight_implausible", f"infusions/{self.fay.infusions[0]}/order", **self.order(weight_kg="900")
+        )
+        self.prepares(self.ann, 1)
+        self.rejects(self.bo, 1)
+        self.look_around()  # while bags are being made
+        self.browse("monitor", self.browser_lists)
+        for one in (self.bo, self.cy, self.di):
+            self.prepares(one, 1)
+        self.opens_the_sheet(self.ed, 1)
+        self.investigator.post(
+            f"{self.ed.at}/discontinue", scope="treatment", reason="Consent withdrawn.", at=self.now()
+        )
+        self.look_around()  # covered, and not released
+        self.advance(minutes=15)
+        for one in (self.ann, self.bo, self.cy, self.di):
+            one.kit = self.released(one, 1)
+        self.look_around()
+
+    def at_the_bedside(self) -> None:
+        ann, bo, cy, di = self.ann, self.bo, self.cy, self.di
+        for code, scan in (
+            ("kit_mismatch", bo.kit),
+            ("kit_unknown", NO_KIT),
+            ("kit_number_misread", ann.kit[:-1] + ("0" if ann.kit[-1] != "0" else "1")),
+        ):
+            for one in (ann, cy, di):
+                self.pharmacist.refused(
+                    code, f"infusions/{one.infusions[0]}/dispense", kit_scan=_not(one, scan, ann)
+                )
+        for one in (ann, bo, cy):
+            self.pharmacist.post(f"infusions/{one.infusions[0]}/dispense", kit_scan=one.kit)
+        self.pharmacist.refused("illegal_move", f"infusions/{ann.infusions[0]}/dispense", kit_scan=ann.kit)
+        self.pharmacist.post(
+            f"kits/{di.kit}/waste", reason="Dropped.", at=self.now(), volume_ml="100.00"
+        )
+        self.start_refused(ann, "kit_mismatch", kit_scan=bo.kit)
+        self.start_refused(ann, "participant_mismatch", participant_scan=bo.number)
+        self.start_refused(bo, "participant_mismatch", participant_scan="nobody")
+        self.start_refused(bo, "cover_broken", cover_intact=False)
+        self.starts(ann, 1)
+        self.starts(bo, 1)
+        self.start_refused(ann, "illegal_move")
+        self.look_around()
+        self.advance(minutes=60)
+        self.stops(ann, 1, "completed", "100.00")
+        self.stops(bo, 1, "interrupted", "60.50", reason="Fever.")
+
+    def breaks_the_code(self) -> None:
+        """An emergency: the answer is for who asked; all that masked roles see afterwards is compared."""
+        requester = self.abroad["investigator"]
+        asked = {"participant": self.bo.record["id"], "category": "emergency", "reason": "Anaphylaxis."}
+        wrong = {**requester.sign(), "password": "not the password"}
+        requester.refused("signature_rejected", "unblindings", **asked, signature=wrong)
+        self.abroad["nurse"].refused(
+            "not_permitted", "unblindings", **asked, signature=self.abroad["nurse"].sign()
+        )
+        self.broken = requester.post("unblindings", kept=False, **asked, signature=requester.sign())
+        assert self.broken["arm"]
+        self.desk.post(
+            "unblindings",
+            kit_number=self.ann.kit,
+            category="emergency",
+            reason="Called at night.",
+            signature=self.desk.sign(),
+        )
+        self.nurse.post(
+            "accidental-unblindings",
+            participant=self.cy.number,
+            occurred_at=self.now(),
+            what_happened="The cover slipped." if self.sheets[self.cy.number] == "UC-MSC" else "It was clear.",
+        )
+        self.play.sweep()
+        self.look_closely()
+
+    def evening(self) -> None:
+        """One bag is remade, one expires, one infusion is declared missed, one begins too late."""
+        self.orders(self.di, 1)
+        self.prepares(self.di, 1)
+        self.investigator.post(f"infusions/{self.di.infusions[2]}/miss", reason="Moved to another ward.")
+        self.advance(minutes=15)
+        self.di.kit = self.released(self.di, 1)
+        self.pharmacist.post(f"infusions/{self.di.infusions[0]}/dispense", kit_scan=self.di.kit)
+        self.starts(self.di, 1, scan=self.di.local_identifier)
+        self.advance(minutes=240)
+        self.start_refused(self.cy, "would_expire")
+        self.advance(minutes=90)
+        self.start_refused(self.cy, "kit_mismatch", kit_scan=self.ann.kit)
+        self.start_refused(self.cy, "kit_expired")
+        self.pharmacist.refused(
+            "kit_expired", f"infusions/{self.cy.infusions[0]}/dispense", kit_scan=self.cy.kit
+        )
+        self.stops(self.di, 1, "stopped", "99.00", reason="Line blocked.")
+        self.look_around()
+
+    def third_day(self) -> None:
+        """The first windows close: one on a bag in hand. The second infusions begin."""
+        self.advance(minutes=self.until(2, hour=22))
+        self.orders(self.fay, 1)
+        self.prepares(self.fay, 1)
+        self.advance(minutes=20)
+        self.fay.kit = self.released(self.fay, 1)
+        self.pharmacist.post(f"infusions/{self.fay.infusions[0]}/dispense", kit_scan=self.fay.kit)
+        began = self.now()
+        self.advance(minutes=self.until(3, hour=1))
+        self.start_refused(self.fay, "window_closed")
+        self.start_refused(self.fay, "late_entry_needs_reason", started_at=began)
+        self.starts(self.fay, 1, started_at=began, reason="The tablet was flat.")
+        self.stops(self.fay, 1, "completed", "100.00")
+        self.investigator.refused("interval_too_short", f"infusions/{self.fay.infusions[1]}/order", **self.order())
+        for one in (self.ann, self.cy):
+            self.orders(one, 2)
+            self.prepares(one, 2)
+        self.advance(minutes=self.until(3, hour=9))
+        for one in (self.ann, self.cy):
+            one.kit = self.released(one, 2, expired=True)
+
+    def mistakes(self) -> None:
+        """What people type into addresses and programs."""
+        for name in ("investigator", "monitor"):
+            who = self.masked[name]
+            for query in ("arm=A", "treatment=UC-MSC", "slot=1", "ordering=arm", "allocation__slot__sealedarm=1"):
+                for path in ("participants", "infusions", "kits"):
+                    who.send("GET", f"/api/v1/{path}?{query}")
+            for path in ("unblindings", "preparations", "lots", "arms", f"preparations/{NO_KIT}/label.pdf"):
+                who.send("GET", f"/api/v1/{path}")
+            who.send("PUT", f"/api/v1/{self.ann.at}")
+            who.send("OPTIONS", f"/api/v1/{self.ann.at}")
+            who.send("HEAD", "/api/v1/participants")
+            json = {"Content-Type": "application/json", "Idempotency-Key": "x"}
+            who.send("POST", f"/api/v1/{self.ann.at}/discontinue", body=b"{", headers=json)
+            who.send("POST", f"/api/v1/{self.ann.at}/discontinue", body=b'{"arm": 1}', headers=json)
+        for target in ("/livez", "/readyz", "/api/v1/openapi.yaml", "/api/v1/docs", "/", "/nowhere"):
+            self.investigator.send("GET", target)
+        self.investigator.send("GET", "/api/v1/me", headers={"Authorization": "Bearer irt_wrong"})
+
+    def look_around(self) -> None:
+        """Every masked role looks at every list."""
+        for who in self.masked.values():
+            for path in LISTS:
+                who.send("GET", f"/api/v1/{path}")
+
+    def look_closely(self) -> None:
+        """Every masked role at everything it may ask for, at both faces; one opens every record."""
+        self.look_around()
+        for who in self.masked.values():
+            for path in ("me", "trial", "evaluation/clock"):
+                who.send("GET", f"/api/v1/{path}")
+        for path, key in (("participants", "id"), ("infusions", "id"), ("kits", "kit_number")):
+            for row in self.pharmacist.get(f"{path}?page_size=200")["results"]:
+                self.pharmacist.get(f"{path}/{row[key]}")
+        for who in self.abroad.values():
+            for path in ("me", "unblindings", "preparations", "lots", "audit-trail/export"):
+                who.send("GET", f"/api/v1/{path}")
+
+    def looks_at_the_admin(self) -> None:
+        self.browse("study_manager", self.browser_everything)
+        self.browse("administrator", self.browser_lists)
+        Browser(self.play, "monitor").sign_in(wrongly=True)
+
+    # What the acts are made of.
+
+    def browse(self, name: str, look: Any) -> None:
+        browser = Browser(self.play, name)
+        browser.sign_in()
+        look(browser)
+        for query in ("?arm=A", "?o=99", "?q=UC-MSC", "?slot__sealedarm__key_id=code-break-1", "?all="):
+            for place in ("randomization/allocation", "randomization/participant", "supply/kit"):
+                browser.visit(f"/admin/{place}/{query}")
+        browser.visit("/admin/supply/preparation/")
+        browser.visit("/admin/randomization/sealedarm/")
+
+    def browser_lists(self, browser: Browser) -> None:
+        self.pages.update(browser.look_at_lists())
+
+    def browser_everything(self, browser: Browser) -> None:
+        self.pages.update(browser.look_at_everything())
+
+    def now(self) -> str:
+        """Return trial time, as the administrator is told it."""
+        return str(self.administrator.get("evaluation/clock")["now"])
+
+    def until(self, day: int, *, hour: int) -> int:
+        """Return the minutes from now to that hour of that trial day, at the site."""
+        local = dt.timezone(dt.timedelta(hours=8))
+        return int((dt.datetime(2020, 3, 1 + day, hour, tzinfo=local) - self.moment()).total_seconds() // 60)
+
+    def moment(self) -> dt.datetime:
+        return dt.datetime.fromisoformat(self.now())
+
+    def advance(self, *, minutes: int) -> None:
+        """Move trial time; the call waits for the sweeps, which run here in one order."""
+        before = self.play.generation()
+        ended: list[Any] = []
+        asked, kept = self.play.step, len(self.play.seen)
+        body = {"advance_seconds": 60 * minutes}
+        mover = threading.Thread(target=lambda: ended.append(self.administrator.post("evaluation/clock", **body)))
+        mover.start()
+        while self.play.generation() == before and mover.is_alive():
+            pass
+        assert self.play.step == asked + 1
+        self.play.sweep()
+        mover.join()
+        assert ended, "the clock did not move"
+        assert len(self.play.seen) == kept + 1
+
+    def receive_lots(self) -> None:
+        self.preparer.open_session()
+        self.second.open_session()
+        for component, number in LOTS.items():
+            self.preparer.post(
+                "lots",
+                site=SITE,
+                component=component,
+                number=number,
+                expires_at="2020-06-01T00:00:00Z",
+                certificate=f"COA-{number}",
+            )
+
+    def screening(self, name: str, birth_date: str, support: str, **answers: bool) -> dict[str, Any]:
+        severe = ("I4B", "I4C")
+        eligibility = {
+            criterion["code"]: criterion["kind"] == "inclusion" and criterion["code"] not in severe
+            for criterion in self.trial["eligibility"]
+        }
+        return {
+            "site": SITE,
+            "sex": "female",
+            "birth_date": birth_date,
+            "weight_kg": "70.50",
+            "consented_at": "2020-03-01T09:00:00+08:00",
+            "local_identifier": f"LOCAL-{name}",
+            "eligibility": {**eligibility, **answers},
+            "strata": {"respiratory_support": support},
+        }
+
+    def screens(self, name: str, birth_date: str, support: str, **answers: bool) -> Someone:
+        stated = self.screening(name, birth_date, support, **answers)
+        return Someone(stated["local_identifier"], self.investigator.post("participants", **stated))
+
+    def randomizes(self, one: Someone) -> None:
+        stratum = one.record["stratum"]
+        key = one.local_identifier.removeprefix("LOCAL-")
+        one.record = self.investigator.post(f"{one.at}/randomize", key=key, stratum=stratum)
+        one.infusions = [infusion["id"] for infusion in one.record["infusions"]]
+
+    def order(self, **changes: str) -> dict[str, str]:
+        now = self.moment()
+        needed = (now + dt.timedelta(minutes=60)).isoformat()
+        return {"weight_kg": "70.50", "weighed_at": now.isoformat(), "needed_at": needed, "ward": "3", **changes}
+
+    def orders(self, one: Someone, number: int) -> None:
+        self.investigator.post(f"infusions/{one.infusions[number - 1]}/order", **self.order())
+
+    def opens_the_sheet(self, one: Someone, number: int) -> tuple[str, dict[str, Any]]:
+        waiting = self.preparer.get(f"preparations?participant={one.record['id']}&status=to_prepare")["results"]
+        (preparation,) = [row for row in waiting if row["infusion"] == one.infusions[number - 1]]
+        at = f"preparations/{preparation['id']}"
+        sheet = self.preparer.post(f"{at}/open")
+        self.sheets[one.number] = sheet["treatment_code"]
+        return at, sheet
+
+    def completes(self, at: str, sheet: dict[str, Any]) -> None:
+        self.preparer.post(
+            f"{at}/complete",
+            kit_scan=sheet["kit_number"],
+            lot=LOTS[sheet["components"][0]],
+            prepared_at=self.now(),
+            contents=_contents(sheet),
+        )
+
+    def rejects(self, one: Someone, number: int) -> None:
+        at, sheet = self.opens_the_sheet(one, number)
+        self.completes(at, sheet)
+        self.second.post(f"{at}/reject", reason="Cells clumped." if len(sheet["components"][0]) == 6 else "Leak.")
+
+    def prepares(self, one: Someone, number: int) -> None:
+        """Make a bag as its sheet says, up to its cover; who prints the label shows it to the ward."""
+        at, sheet = self.opens_the_sheet(one, number)
+        self.completes(at, sheet)
+        kit = sheet["kit_number"]
+        self.second.post(
+            f"{at}/verify",
+            kit_scan=kit,
+            contents_verified=True,
+            signature={"password": self.second.secrets["password"]},
+        )
+        label = self.second.get(f"{at}/label.pdf")
+        self.play.seen.append(Seen(f"label of {one.local_identifier}, infusion {number}", label))
+        self.second.post(f"{at}/cover", kit_scan=kit, cover_applied=True)
+
+    def released(self, one: Someone, number: int, *, expired: bool = False) -> str:
+        kit = self.pharmacist.get(f"infusions/{one.infusions[number - 1]}")["kit_number"]
+        assert bool(kit) != expired, f"{one.local_identifier} has {kit}"
+        return kit or ""
+
+    def start(self, one: Someone, **changes: Any) -> dict[str, Any]:
+        return {
+            "kit_scan": one.kit,
+            "participant_scan": one.number,
+            "cover_intact": True,
+            "started_at": self.now(),
+            **changes,
+        }
+
+    def starts(self, one: Someone, number: int, *, scan: str = "", **changes: Any) -> None:
+        stated = self.start(one, participant_scan=scan or one.number, **changes)
+        self.nurse.post(f"infusions/{one.infusions[number - 1]}/start", **stated)
+
+    def start_refused(self, one: Someone, code: str, **changes: Any) -> None:
+        self.nurse.refused(code, f"infusions/{one.infusions[0]}/start", **self.start(one, **changes))
+
+    def stops(self, one: Someone, number: int, outcome: str, volume_ml: str, reason: str = "") -> None:
+        stated = {"ended_at": self.now(), "volume_ml": volume_ml, "outcome": outcome, "reason": reason}
+        self.nurse.post(f"infusions/{one.infusions[number - 1]}/stop", **stated)
+
+
+def _not(one: Someone, scan: str, other: Someone) -> str:
+    """Return the scan of a bag that is not ``one``'s."""
+    return other.kit if scan == one.kit else scan
+
+
+def _contents(sheet: dict[str, Any]) -> dict[str, str]:
+    """Return what was truly measured; nothing is invented for a bag without cells."""
+    if sheet["target_cells"] == NOT_APPLICABLE:
+        return {
+            item["code"]: NOT_APPLICABLE if item["not_applicable"] else sheet["volume_ml"]
+            for item in sheet["contents"]
+        }
+    drawn = (Decimal(sheet["target_cells"]) / 8_500_000).quantize(Decimal("0.01"), ROUND_HALF_UP)
+    return {
+        "cells_per_ml": "10000000",
+        "viability_percent": "85",
+        "volume_drawn_ml": str(drawn),
+        "total_cells": format(drawn * 8_500_000, "f"),
+        "final_volume_ml": sheet["volume_ml"],
+    }

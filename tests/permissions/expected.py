@@ -1,0 +1,144 @@
+"""
+Who gets what from each route, written by hand from docs and contract and not computed from any code.
+
+A cell is what a person of the role is answered about things of the site PUREN:
+
+    y   what they asked for, or a refusal for a reason other than who they are (400, 409, …)
+    l   a list in which the site's things do not stand
+    s   that their signature is wrong: the role lets them as far as that
+    4   404, as if it did not exist
+    -   403, not permitted
+    1   401, who are you?
+
+Roles that belong to a site have two letters: the person of that site, and the same role at another
+site. ``anon`` sends no token; ``none`` is a person without any role.
+"""
+
+from __future__ import annotations
+
+COLUMNS = {
+    "anon": "",
+    "none": "",
+    "inv": "investigator",
+    "pha": "pharmacist",
+    "nur": "nurse",
+    "out": "outcome_assessor",
+    "mon": "monitor",
+    "mgr": "study_manager",
+    "pre": "preparer",
+    "umo": "unmasked_monitor",
+    "sta": "statistician",
+    "dsm": "dsmb_statistician",
+    "saf": "safety_officer",
+    "eme": "emergency_desk",
+    "aud": "auditor",
+    "rel": "release_officer",
+    "adm": "administrator",
+}
+OF_A_SITE = {"inv", "pha", "nur", "out", "pre"}
+
+MASKED = """
+                                                    anon none inv pha nur out mon mgr pre umo sta dsm saf eme aud rel adm
+GET  livez                                            y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  readyz                                           y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  api/v1/openapi.yaml                              y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  api/v1/docs                                      y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  api/v1/me                                        1    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  api/v1/trial                                     1    -   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  api/v1/participants                              1    -   yl  yl  yl  --  y   y   --  -   -   -   -   -   -   -   -
+POST api/v1/participants                              1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
+GET  api/v1/participants/{participant_id}             1    -   y4  y4  y4  --  y   y   --  -   -   -   -   -   -   -   -
+POST api/v1/participants/{participant_id}/randomize   1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
+POST api/v1/participants/{participant_id}/discontinue 1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
+GET  api/v1/infusions                                 1    -   yl  yl  yl  --  y   y   --  -   -   -   -   -   -   -   -
+GET  api/v1/infusions/{infusion_id}                   1    -   y4  y4  y4  --  y   y   --  -   -   -   -   -   -   -   -
+POST api/v1/infusions/{infusion_id}/order             1    -   y4  y4  --  --  -   -   --  -   -   -   -   -   -   -   -
+POST api/v1/infusions/{infusion_id}/cancel-order      1    -   y4  y4  --  --  -   -   --  -   -   -   -   -   -   -   -
+POST api/v1/infusions/{infusion_id}/dispense          1    -   --  y4  --  --  -   -   --  -   -   -   -   -   -   -   -
+POST api/v1/infusions/{infusion_id}/start             1    -   y4  --  y4  --  -   -   --  -   -   -   -   -   -   -   -
+POST api/v1/infusions/{infusion_id}/stop              1    -   y4  --  y4  --  -   -   --  -   -   -   -   -   -   -   -
+POST api/v1/infusions/{infusion_id}/miss              1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
+GET  api/v1/kits                                      1    -   yl  yl  yl  --  -   -   --  -   -   -   -   -   -   -   -
+GET  api/v1/kits/{kit_number}                         1    -   y4  y4  y4  --  -   -   --  -   -   -   -   -   -   -   -
+POST api/v1/kits/{kit_number}/waste                   1    -   --  y4  y4  --  -   -   --  -   -   -   -   -   -   -   -
+POST api/v1/accidental-unblindings                    1    -   y4  y4  y4  y4  y   y   y4  y   y   y   y   y   y   y   y
+GET  api/v1/audit-events                              1    -   --  --  --  --  y   y   --  -   -   -   -   -   y   -   -
+GET  api/v1/evaluation/clock                          1    -   --  --  --  --  -   -   --  -   -   -   -   -   -   -   y
+POST api/v1/evaluation/clock                          1    -   --  --  --  --  -   -   --  -   -   -   -   -   -   -   y
+"""
+
+# Preparers send their work session; everybody else is given one too, and it helps nobody.
+UNMASKED = """
+                                                    anon none inv pha nur out mon mgr pre umo sta dsm saf eme aud rel adm
+GET  livez                                            y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  readyz                                           y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  api/v1/openapi.yaml                              y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  api/v1/docs                                      y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  api/v1/me                                        1    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+POST api/v1/sessions                                  1    s   ss  ss  ss  ss  s   s   ss  s   s   s   s   s   s   s   s
+GET  api/v1/preparations                              1    -   --  --  --  --  -   -   yl  -   -   -   -   -   -   -   -
+GET  api/v1/preparations/{preparation_id}             1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
+POST api/v1/preparations/{preparation_id}/open        1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
+POST api/v1/preparations/{preparation_id}/complete    1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
+POST api/v1/preparations/{preparation_id}/verify      1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
+POST api/v1/preparations/{preparation_id}/cover       1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
+POST api/v1/preparations/{preparation_id}/reject      1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
+GET  api/v1/preparations/{preparation_id}/label.pdf   1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
+GET  api/v1/lots                                      1    -   --  --  --  --  -   -   yl  -   -   -   -   -   -   -   -
+POST api/v1/lots                                      1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
+GET  api/v1/unblindings                               1    -   yl  --  --  --  -   y   --  -   -   -   y   l   y   -   -
+POST api/v1/unblindings                               1    -   s4  --  --  --  -   -   --  -   -   -   -   s   -   -   -
+GET  api/v1/unblindings/{unblinding_id}               1    -   y4  --  --  --  -   y   --  -   -   -   y   4   y   -   -
+GET  api/v1/audit-trail/checkpoint                    y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  api/v1/audit-trail/export                        1    -   --  --  --  --  -   -   --  -   -   -   -   -   y   -   -
+"""
+
+# Served by the masked face beside its REST interface; tests/admin looks at it.
+NOT_REST = ("admin/",)
+
+# Who may never be one person (ICH E6(R3) 4.1.2, design section 10). Not the whole rule: its points.
+NEVER_ONE_PERSON = [
+    ("investigator", "preparer"),
+    ("investigator", "statistician"),
+    ("investigator", "dsmb_statistician"),
+    ("investigator", "safety_officer"),
+    ("investigator", "unmasked_monitor"),
+    ("investigator", "emergency_desk"),
+    ("investigator", "outcome_assessor"),
+    ("investigator", "monitor"),
+    ("investigator", "study_manager"),
+    ("investigator", "auditor"),
+    ("investigator", "release_officer"),
+    ("investigator", "administrator"),
+    ("pharmacist", "preparer"),
+    ("pharmacist", "outcome_assessor"),
+    ("pharmacist", "administrator"),
+    ("nurse", "preparer"),
+    ("nurse", "outcome_assessor"),
+    ("nurse", "monitor"),
+    ("outcome_assessor", "preparer"),
+    ("outcome_assessor", "statistician"),
+    ("outcome_assessor", "monitor"),
+    ("monitor", "unmasked_monitor"),
+    ("study_manager", "statistician"),
+    ("study_manager", "preparer"),
+    ("study_manager", "administrator"),
+    ("preparer", "administrator"),
+    ("preparer", "emergency_desk"),
+    ("statistician", "release_officer"),
+    ("statistician", "auditor"),
+    ("safety_officer", "administrator"),
+    ("auditor", "administrator"),
+    ("auditor", "release_officer"),
+    ("release_officer", "administrator"),
+    ("emergency_desk", "administrator"),
+]
+# Roles that may meet in one person, so that the rule is not "never any two".
+MAY_BE_ONE_PERSON = [
+    ("investigator", "pharmacist"),
+    ("investigator", "nurse"),
+    ("pharmacist", "nurse"),
+    ("monitor", "study_manager"),
+    ("statistician", "dsmb_statistician"),
+    ("preparer", "unmasked_monitor"),
+]
