@@ -42,12 +42,13 @@ _MM: Final = printing.POINTS_PER_MM
 _MARGIN: Final = 5 * _MM
 _CODE_SIDE: Final = 22 * _MM
 _TEXT_SIZE: Final = 7.5
+_PERIOD_SIZE: Final = 10.5
 _LEADING: Final = 9.0
 _CAPTION_WIDTH: Final = 19 * _MM
 
 
 class LabelUnreadable(Exception):
-    """The symbol did not read back as what it was made from; the label is not to be printed."""
+    """The symbol did not read back as what it was made from, or a line is cut: not to be printed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,8 +224,11 @@ def _draw_face(
     _draw_modules(canvas, modules, left=right - _CODE_SIDE, bottom=top - _CODE_SIDE)
     _write(canvas, _MARGIN, top - 44, printing.REGULAR, 7.5, "Kit number")
     _write(canvas, _MARGIN, top - 62, printing.BOLD, 20, content.kit_number)
-    _write(canvas, _MARGIN, top - 82, printing.BOLD, 10.5, f"Use before {expiry_text(content)}")
-    lowest = top - 96
+    lowest = top - 82
+    period = f"Use before {expiry_text(content)}"
+    for line in printing.wrapped(period, font=printing.BOLD, size=_PERIOD_SIZE, width=right - _MARGIN):
+        _write(canvas, _MARGIN, lowest, printing.BOLD, _PERIOD_SIZE, line)
+        lowest -= _PERIOD_SIZE + 3
     for caption, text in rows:
         lowest = _draw_row(canvas, caption, text, top=lowest, right=right)
 
@@ -253,5 +257,7 @@ def _draw_modules(canvas: Canvas, modules: list[list[bool]], *, left: float, bot
 
 
 def _write(canvas: Canvas, x: float, y: float, font: str, size: float, text: str) -> None:
+    if x + canvas.stringWidth(text, font, size) > WIDTH_MM * _MM:
+        raise LabelUnreadable("a line runs over the label's edge")
     canvas.setFont(font, size)
     canvas.drawString(x, y, printing.printable(text))

@@ -83,7 +83,10 @@ class World:
 
     def key_files(self, face: str) -> dict[str, Path]:
         held = self.keys / face
-        files = {"PUBLIC_KEYS_FILE": self.keys / initkeys.PUBLIC_KEYS, "FACTOR_KEY_FILE": held / f"factor-{face}-1.key"}
+        files = {
+            "PUBLIC_KEYS_FILE": self.keys / initkeys.PUBLIC_KEYS,
+            "FACTOR_KEY_FILE": held / f"factor-{face}-1.key",
+        }
         if face == "masked":
             return files | {"IDENTITY_KEY_FILE": held / "identity-1.key"}
         return files | {
@@ -92,10 +95,14 @@ class World:
             "CHECKPOINT_FILE": self.keys / "checkpoint.note",
         }
 
-    def sealed_events(self, kind: Kind = Kind.UNBLINDING, *, reader: str = "auditor-1") -> list[dict[str, Any]]:
+    def sealed_events(
+        self, kind: Kind = Kind.UNBLINDING, *, reader: str = "auditor-1"
+    ) -> list[dict[str, Any]]:
         """Return the bodies of the sealed events of a kind, as an offline reader reads them."""
         keys = opening.FileKeys([self.offline / f"{reader}.key"])
-        events = [services_parse(entry.body) for entry in Entry.objects.filter(kind=kind).order_by("position")]
+        events = [
+            services_parse(entry.body) for entry in Entry.objects.filter(kind=kind).order_by("position")
+        ]
         return [opening.open_body(keys, reader, event["sealed"]) for event in events]
 
 
@@ -124,7 +131,9 @@ def a_world(folder: Path, settings: LazySettings, *, length: int = 8, active: bo
     setup.load_trial(protocol=the_protocol(), by="system:load_trial", at=at)
     a_list(world, length=length)
     factor_keys = [str(world.key_files(face)["FACTOR_KEY_FILE"]) for face in ("masked", "unmasked")]
-    world = World(keys=world.keys, offline=world.offline, users=evaluation.create_users(at=at, key_files=factor_keys))
+    world = World(
+        keys=world.keys, offline=world.offline, users=evaluation.create_users(at=at, key_files=factor_keys)
+    )
     if active:
         activation.activate_trial(by=world.person("statistician"), at=trial_now())
         for site in ("PUREN", "HANKOU"):

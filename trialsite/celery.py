@@ -17,7 +17,6 @@ from celery.beat import Scheduler
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "trialsite.settings")
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 
 app = Celery("trialsite", set_as_current=True)
 
@@ -85,4 +84,5 @@ def _touch_heartbeat() -> None:
 @signals.beat_init.connect
 def _refuse_a_broker_that_is_not_shared(**_: Any) -> None:
     if settings.BROKER_URL.startswith("memory:") and not in_one_process:
-        raise ImproperlyConfigured("memory:// is no broker between two processes; set BROKER_URL.")
+        # Celery logs an exception of a signal's receiver and goes on; this it cannot go on from.
+        raise SystemExit("memory:// is no broker between two processes; set BROKER_URL.")

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from randomization.envelopes import EnvelopeContent, code_break_envelope
 from randomization.models import Participant
-from randomization.services.unblinding import open_arm
+from randomization.services.unblinding import CannotReveal, open_arm
 from randomization.services.unblinding_requests import allocation_of
 from trialsite.accounts.access import require
 from trialsite.accounts.models import User
@@ -19,7 +19,7 @@ from trialsite.audit.services import record_sealed
 from trialsite.audit.signing import sign_checkpoint
 from trialsite.errors import NotFound
 from trialsite.ids import new_id
-from trialsite.opening import FileKeys
+from trialsite.opening import FileKeys, OpeningFailed
 
 
 def print_envelope(*, screening_number: str, by: User, at: dt.datetime) -> bytes:
@@ -31,7 +31,7 @@ def print_envelope(*, screening_number: str, by: User, at: dt.datetime) -> bytes
     :raises trialsite.accounts.access.NotPermitted: if ``by`` may not print envelopes.
     :raises trialsite.errors.NotFound: if nobody has that screening number.
     :raises randomization.services.unblinding_requests.NotRandomized: if the participant holds no slot.
-    :raises trialsite.opening.OpeningFailed: if the envelope is not the listed one.
+    :raises randomization.services.unblinding.CannotReveal: if the envelope is not the listed one.
     """
     require(by, Permission.PRINT_ENVELOPES)
     participant = Participant.objects.select_related("site").filter(screening_number=screening_number).first()
@@ -42,7 +42,10 @@ def print_envelope(*, screening_number: str, by: User, at: dt.datetime) -> bytes
     with transaction.atomic(durable=True):
         record_sealed(kind=Kind.UNBLINDING, event_id=new_id(), at=at, body=body)
     sign_checkpoint()
-    protocol, arm = open_arm(participant.pk, keys=FileKeys([settings.CODE_BREAK_KEY_FILE]))
+    try:
+        protocol, arm = open_arm(participant.pk, keys=FileKeys([settings.CODE_BREAK_KEY_FILE]))
+    except OpeningFailed:
+        raise CannotReveal from None
     return code_break_envelope(
         EnvelopeContent(
             trial_code=protocol.protocol,

@@ -237,7 +237,9 @@ def test_scripts_and_styles_come_from_this_process(scene: Scene):
 
     assert "/static/trialsite/admin.css" in links
     for link in links:
-        assert browser.get(link).status_code == 200, link
+        answer = browser.get(link)
+        assert answer.status_code == 200, link
+        assert answer.getvalue()  # read to its end, which closes the file
 
 
 def test_pages_are_never_kept_by_the_browser(scene: Scene):

@@ -318,9 +318,9 @@ def test_another_commitment_to_the_list_is_found(an_auditor, capsys, other):
 @pytest.mark.parametrize(
     "garble",
     [
-        pytest.param(lambda content: b"", id="empty"),
+        pytest.param(lambda _: b"", id="empty"),
         pytest.param(lambda content: content[:-40], id="cut short"),
-        pytest.param(lambda content: zipped({"entries.jsonl": b""}), id="no trail inside"),
+        pytest.param(lambda _: zipped({"entries.jsonl": b""}), id="no trail inside"),
     ],
 )
 def test_what_is_no_export_is_unreadable_and_not_violated(

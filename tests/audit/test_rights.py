@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 from django.db import DatabaseError, connection, transaction
+from psycopg import sql
 
 from trialsite.audit.canonical import canonical
 from trialsite.audit.kinds import Kind
@@ -119,7 +120,7 @@ def test_masked_processes_cannot_read_entries_sealed_or_not(a_committed_trail, a
     with psycopg.connect(a_fresh_database.url(login), autocommit=True) as session:
         for table in ("audit_entry", "audit_head", "audit_checkpoint", "audit_writer"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                session.execute(f"SELECT 1 FROM {table}")
+                session.execute(sql.SQL("SELECT 1 FROM {}").format(sql.Identifier(table)))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -59,7 +60,7 @@ def test_each_checkpoint_is_of_the_whole_trail_and_of_one_that_grew(a_trail):
     leaves = the_leaves()
     assert [checkpoint.size for checkpoint in signed] == list(range(1, 8))
     assert {checkpoint.origin for checkpoint in signed} == {ORIGIN}
-    for old, new in zip(signed, signed[1:], strict=False):
+    for old, new in itertools.pairwise(signed):
         assert new.root == root_of(leaves[: new.size])
         verify_consistency(
             size1=old.size,

@@ -41,7 +41,7 @@ def at_once(threads: int, works: Sequence[Callable[[], T]]) -> list[T | Exceptio
             together.wait(timeout=30)
         try:
             return work()
-        except Exception as error:  # noqa: BLE001 - the test looks at it
+        except Exception as error:
             return error
         finally:
             connection.close()
@@ -76,7 +76,9 @@ def check_that_each_got_a_slot_of_their_own(outcomes: list[int | Exception]) -> 
 
 
 @pytest.mark.requirement(9)
-def test_forty_participants_from_twenty_threads_take_forty_slots_without_gap_or_double(world, a_fresh_database):
+def test_forty_participants_from_twenty_threads_take_forty_slots_without_gap_or_double(
+    world, a_fresh_database
+):
     outcomes = forty_participants_from_twenty_threads(world)
 
     check_that_each_got_a_slot_of_their_own(outcomes)

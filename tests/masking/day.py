@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -282,8 +283,9 @@ class Day:
             for path in ("me", "trial", "evaluation/clock"):
                 who.send("GET", f"/api/v1/{path}")
         for path, key in (("participants", "id"), ("infusions", "id"), ("kits", "kit_number")):
-            for row in self.pharmacist.get(f"{path}?page_size=200")["results"]:
-                self.pharmacist.get(f"{path}/{row[key]}")
+            rows = self.pharmacist.get(f"{path}?page_size=200")["results"]
+            for name in sorted(row[key] for row in rows):
+                self.pharmacist.get(f"{path}/{name}")
         for who in self.abroad.values():
             for path in ("me", "unblindings", "preparations", "lots", "audit-trail/export"):
                 who.send("GET", f"/api/v1/{path}")
@@ -326,18 +328,12 @@ class Day:
     def advance(self, *, minutes: int) -> None:
         """Move trial time; the call waits for the sweeps, which run here in one order."""
         before = self.play.generation()
-        ended: list[Any] = []
-        asked, kept = self.play.step, len(self.play.seen)
-        body = {"advance_seconds": 60 * minutes}
-        mover = threading.Thread(target=lambda: ended.append(self.administrator.post("evaluation/clock", **body)))
-        mover.start()
-        while self.play.generation() == before and mover.is_alive():
-            pass
-        assert self.play.step == asked + 1
-        self.play.sweep()
-        mover.join()
-        assert ended, "the clock did not move"
-        assert len(self.play.seen) == kept + 1
+        with ThreadPoolExecutor(1) as aside:
+            moving = aside.submit(self.administrator.post, "evaluation/clock", advance_seconds=60 * minutes)
+            while self.play.generation() == before and not moving.done():
+                time.sleep(0.002)
+            self.play.sweep()
+            moving.result()
 
     def receive_lots(self) -> None:
         self.preparer.open_session()

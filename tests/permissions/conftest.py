@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from rest_framework.test import APIClient
 
 from randomization.models import Unblinding
 from supply.models import Infusion, Kit, KitNumber, Lot, Preparation
@@ -36,6 +37,8 @@ class Place:
     ids: dict[str, str]
     senders: dict[tuple[str, str], str]
     stratum: dict[str, str]
+    # One for all: each client would set up the whole stack of middleware again.
+    client: APIClient
 
 
 @pytest.fixture
@@ -43,7 +46,7 @@ def place(db: None, tmp_path: Path, settings: LazySettings) -> Iterator[Place]:
     world = a_world(tmp_path, settings, length=4)
     ids, stratum = things_at_puren(world)
     sign_checkpoint()
-    yield Place(ids=ids, stratum=stratum, senders=dict(the_people()))
+    yield Place(ids=ids, stratum=stratum, senders=dict(the_people()), client=APIClient())
     forget_what_processes_remember()
 
 

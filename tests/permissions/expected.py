@@ -11,14 +11,14 @@ A cell is what a person of the role is answered about things of the site PUREN:
     1   401, who are you?
 
 Roles that belong to a site have two letters: the person of that site, and the same role at another
-site. ``anon`` sends no token; ``none`` is a person without any role.
+site. ``anon`` sends no token; ``non`` is a person without any role.
 """
 
 from __future__ import annotations
 
 COLUMNS = {
     "anon": "",
-    "none": "",
+    "non": "",
     "inv": "investigator",
     "pha": "pharmacist",
     "nur": "nurse",
@@ -37,60 +37,62 @@ COLUMNS = {
 }
 OF_A_SITE = {"inv", "pha", "nur", "out", "pre"}
 
+# Routes stand under /api/v1/ unless they begin with a slash.
+
 MASKED = """
-                                                    anon none inv pha nur out mon mgr pre umo sta dsm saf eme aud rel adm
-GET  livez                                            y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
-GET  readyz                                           y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
-GET  api/v1/openapi.yaml                              y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
-GET  api/v1/docs                                      y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
-GET  api/v1/me                                        1    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
-GET  api/v1/trial                                     1    -   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
-GET  api/v1/participants                              1    -   yl  yl  yl  --  y   y   --  -   -   -   -   -   -   -   -
-POST api/v1/participants                              1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
-GET  api/v1/participants/{participant_id}             1    -   y4  y4  y4  --  y   y   --  -   -   -   -   -   -   -   -
-POST api/v1/participants/{participant_id}/randomize   1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
-POST api/v1/participants/{participant_id}/discontinue 1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
-GET  api/v1/infusions                                 1    -   yl  yl  yl  --  y   y   --  -   -   -   -   -   -   -   -
-GET  api/v1/infusions/{infusion_id}                   1    -   y4  y4  y4  --  y   y   --  -   -   -   -   -   -   -   -
-POST api/v1/infusions/{infusion_id}/order             1    -   y4  y4  --  --  -   -   --  -   -   -   -   -   -   -   -
-POST api/v1/infusions/{infusion_id}/cancel-order      1    -   y4  y4  --  --  -   -   --  -   -   -   -   -   -   -   -
-POST api/v1/infusions/{infusion_id}/dispense          1    -   --  y4  --  --  -   -   --  -   -   -   -   -   -   -   -
-POST api/v1/infusions/{infusion_id}/start             1    -   y4  --  y4  --  -   -   --  -   -   -   -   -   -   -   -
-POST api/v1/infusions/{infusion_id}/stop              1    -   y4  --  y4  --  -   -   --  -   -   -   -   -   -   -   -
-POST api/v1/infusions/{infusion_id}/miss              1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
-GET  api/v1/kits                                      1    -   yl  yl  yl  --  -   -   --  -   -   -   -   -   -   -   -
-GET  api/v1/kits/{kit_number}                         1    -   y4  y4  y4  --  -   -   --  -   -   -   -   -   -   -   -
-POST api/v1/kits/{kit_number}/waste                   1    -   --  y4  y4  --  -   -   --  -   -   -   -   -   -   -   -
-POST api/v1/accidental-unblindings                    1    -   y4  y4  y4  y4  y   y   y4  y   y   y   y   y   y   y   y
-GET  api/v1/audit-events                              1    -   --  --  --  --  y   y   --  -   -   -   -   -   y   -   -
-GET  api/v1/evaluation/clock                          1    -   --  --  --  --  -   -   --  -   -   -   -   -   -   -   y
-POST api/v1/evaluation/clock                          1    -   --  --  --  --  -   -   --  -   -   -   -   -   -   -   y
+                                      anon non inv pha nur out mon mgr pre umo sta dsm saf eme aud rel adm
+GET  /livez                           y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  /readyz                          y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  openapi.yaml                     y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  docs                             y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  me                               1    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  trial                            1    -   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  participants                     1    -   yl  yl  yl  --  y   y   --  -   -   -   -   -   -   -   -
+POST participants                     1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
+GET  participants/{id}                1    -   y4  y4  y4  --  y   y   --  -   -   -   -   -   -   -   -
+POST participants/{id}/randomize      1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
+POST participants/{id}/discontinue    1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
+GET  infusions                        1    -   yl  yl  yl  --  y   y   --  -   -   -   -   -   -   -   -
+GET  infusions/{id}                   1    -   y4  y4  y4  --  y   y   --  -   -   -   -   -   -   -   -
+POST infusions/{id}/order             1    -   y4  y4  --  --  -   -   --  -   -   -   -   -   -   -   -
+POST infusions/{id}/cancel-order      1    -   y4  y4  --  --  -   -   --  -   -   -   -   -   -   -   -
+POST infusions/{id}/dispense          1    -   --  y4  --  --  -   -   --  -   -   -   -   -   -   -   -
+POST infusions/{id}/start             1    -   y4  --  y4  --  -   -   --  -   -   -   -   -   -   -   -
+POST infusions/{id}/stop              1    -   y4  --  y4  --  -   -   --  -   -   -   -   -   -   -   -
+POST infusions/{id}/miss              1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
+GET  kits                             1    -   yl  yl  yl  --  -   -   --  -   -   -   -   -   -   -   -
+GET  kits/{id}                        1    -   y4  y4  y4  --  -   -   --  -   -   -   -   -   -   -   -
+POST kits/{id}/waste                  1    -   --  y4  y4  --  -   -   --  -   -   -   -   -   -   -   -
+POST accidental-unblindings           1    -   y4  y4  y4  y4  y   y   y4  y   y   y   y   y   y   y   y
+GET  audit-events                     1    -   --  --  --  --  y   y   --  -   -   -   -   -   y   -   -
+GET  evaluation/clock                 1    -   --  --  --  --  -   -   --  -   -   -   -   -   -   -   y
+POST evaluation/clock                 1    -   --  --  --  --  -   -   --  -   -   -   -   -   -   -   y
 """
 
 # Preparers send their work session; everybody else is given one too, and it helps nobody.
 UNMASKED = """
-                                                    anon none inv pha nur out mon mgr pre umo sta dsm saf eme aud rel adm
-GET  livez                                            y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
-GET  readyz                                           y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
-GET  api/v1/openapi.yaml                              y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
-GET  api/v1/docs                                      y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
-GET  api/v1/me                                        1    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
-POST api/v1/sessions                                  1    s   ss  ss  ss  ss  s   s   ss  s   s   s   s   s   s   s   s
-GET  api/v1/preparations                              1    -   --  --  --  --  -   -   yl  -   -   -   -   -   -   -   -
-GET  api/v1/preparations/{preparation_id}             1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
-POST api/v1/preparations/{preparation_id}/open        1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
-POST api/v1/preparations/{preparation_id}/complete    1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
-POST api/v1/preparations/{preparation_id}/verify      1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
-POST api/v1/preparations/{preparation_id}/cover       1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
-POST api/v1/preparations/{preparation_id}/reject      1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
-GET  api/v1/preparations/{preparation_id}/label.pdf   1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
-GET  api/v1/lots                                      1    -   --  --  --  --  -   -   yl  -   -   -   -   -   -   -   -
-POST api/v1/lots                                      1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
-GET  api/v1/unblindings                               1    -   yl  --  --  --  -   y   --  -   -   -   y   l   y   -   -
-POST api/v1/unblindings                               1    -   s4  --  --  --  -   -   --  -   -   -   -   s   -   -   -
-GET  api/v1/unblindings/{unblinding_id}               1    -   y4  --  --  --  -   y   --  -   -   -   y   4   y   -   -
-GET  api/v1/audit-trail/checkpoint                    y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
-GET  api/v1/audit-trail/export                        1    -   --  --  --  --  -   -   --  -   -   -   -   -   y   -   -
+                                      anon non inv pha nur out mon mgr pre umo sta dsm saf eme aud rel adm
+GET  /livez                           y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  /readyz                          y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  openapi.yaml                     y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  docs                             y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  me                               1    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+POST sessions                         1    s   ss  ss  ss  ss  s   s   ss  s   s   s   s   s   s   s   s
+GET  preparations                     1    -   --  --  --  --  -   -   yl  -   -   -   -   -   -   -   -
+GET  preparations/{id}                1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
+POST preparations/{id}/open           1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
+POST preparations/{id}/complete       1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
+POST preparations/{id}/verify         1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
+POST preparations/{id}/cover          1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
+POST preparations/{id}/reject         1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
+GET  preparations/{id}/label.pdf      1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
+GET  lots                             1    -   --  --  --  --  -   -   yl  -   -   -   -   -   -   -   -
+POST lots                             1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
+GET  unblindings                      1    -   yl  --  --  --  -   y   --  -   -   -   y   l   y   -   -
+POST unblindings                      1    -   s4  --  --  --  -   -   --  -   -   -   -   s   -   -   -
+GET  unblindings/{id}                 1    -   y4  --  --  --  -   y   --  -   -   -   y   4   y   -   -
+GET  audit-trail/checkpoint           y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  audit-trail/export               1    -   --  --  --  --  -   -   --  -   -   -   -   -   y   -   -
 """
 
 # Served by the masked face beside its REST interface; tests/admin looks at it.

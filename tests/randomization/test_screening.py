@@ -151,7 +151,12 @@ def test_of_a_person_only_a_keyed_hash_of_the_identifier_is_kept(world):
 
     assert not any("AB1234567" in value or "ab1234567" in value for value in kept)
     assert len(participant.identity_hash) == 64
-    for fact in (b"AB1234567", b"ab1234567", participant.identity_hash.encode(), str(participant.birth_date).encode()):
+    for fact in (
+        b"AB1234567",
+        b"ab1234567",
+        participant.identity_hash.encode(),
+        str(participant.birth_date).encode(),
+    ):
         assert fact not in events
 
 
@@ -160,7 +165,12 @@ def test_the_trail_says_who_was_screened_by_whom_with_which_result(world):
 
     entry = Entry.objects.filter(kind=Kind.PARTICIPANT_SCREENED).get()
 
-    for part in (str(participant.pk), str(world.person("investigator").pk), '"unmet":["E5"]', "screen_failed"):
+    for part in (
+        str(participant.pk),
+        str(world.person("investigator").pk),
+        '"unmet":["E5"]',
+        "screen_failed",
+    ):
         assert part.encode() in bytes(entry.body)
 
 

@@ -166,7 +166,10 @@ def test_a_list_that_is_not_whole_is_refused_with_the_reason(unlisted, damage, w
         ({"officers": ["release-1", "release-2", "somebody-1"]}, "release officers"),
         ({"sealed": {"1+2": "AA=="}}, "each pair"),
         ({"sealed": dict.fromkeys(["1+2", "1+3", "2+3"], "AA==")}, "malformed"),
-        ({"sealed": dict.fromkeys(["1+2", "1+3", "2+3"], base64.b64encode(bytes(127)).decode())}, "malformed"),
+        (
+            {"sealed": dict.fromkeys(["1+2", "1+3", "2+3"], base64.b64encode(bytes(127)).decode())},
+            "malformed",
+        ),
     ],
 )
 def test_a_list_without_its_seed_sealed_two_of_three_is_refused(unlisted, other, words):

@@ -2,92 +2,32 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
-from io import StringIO
 from unittest import mock
 
 import pytest
-from django.core.management import call_command
-from django.core.management.base import CommandError
-from django.db import connection, transaction
-from pypdf import PdfReader
 
-from randomization.domain.schedule import generate_arms, spec_of
-from randomization.models import AccidentalUnblinding, Unblinding
+from randomization.models import Unblinding
 from randomization.services import unblinding as services
-from supply.models import Infusion, Kit, KitNumber, Order, Preparation
-from supply.services.enrolment import randomize_participant
-from tests.world import SEED, STUDY, a_participant, the_protocol
-from trialsite import opening
+from supply.models import Preparation
+from tests.randomization.breaking import (
+    PATH,
+    a_randomized_participant,
+    a_started_bag,
+    arm_of,
+    ask,
+    code_of,
+    forget_used_codes,
+)
+from tests.world import a_participant, the_protocol
 from trialsite.accounts.services.factors import Purpose, check_code
 from trialsite.api.models import IdempotentRequest
-from trialsite.audit import notes
 from trialsite.audit.kinds import Kind
 from trialsite.audit.models import Entry
-from trialsite.audit.services import public_keys
-from trialsite.clock.services import real_now, trial_now
+from trialsite.clock.services import real_now
 from trialsite.outbox.models import Message
-from trialsite.sealing import seal_body
 
 pytestmark = pytest.mark.usefixtures("unmasked_face")
-PATH = "/api/v1/unblindings"
-
-
-@pytest.fixture
-def allocation(world):
-    return a_randomized_participant(world)
-
-
-def a_randomized_participant(world, *, by="investigator", **other):
-    participant = a_participant(world, by=by, **other)
-    return randomize_participant(
-        participant_id=participant.pk, stratum=participant.stratum_levels, by=world.person(by), at=trial_now()
-    )
-
-
-def arm_of(allocation):
-    """Return what the list says, from its seed."""
-    arms = generate_arms(spec_of(the_protocol(), length=8), SEED)
-    return arms[allocation.stratum_id][allocation.position]
-
-
-def ask(world, *, by="investigator", key="one", steps=0, signature=None, **named):
-    body = {
-        "category": "emergency",
-        "reason": "Anaphylaxis during the second infusion",
-        "reveal_to": "requester",
-        "signature": signature or world.signature(by, steps=steps),
-        **{name: str(value) for name, value in named.items()},
-    }
-    return world.client(by).post(PATH, body, headers={"Idempotency-Key": key})
-
-
-def code_of(answer):
-    return answer.status_code, answer.json()["code"]
-
-
-def a_started_bag(allocation, *, number=1, treatment="What was in the bag"):
-    """Give the participant an infusion whose bag was prepared, as its sealed contents say."""
-    infusion = Infusion.objects.get(participant=allocation.participant, number=number)
-    kit_number = KitNumber.objects.filter(taken=False).order_by("position").first()
-    KitNumber.objects.filter(pk=kit_number.pk).update(taken=True)
-    now, by = trial_now(), allocation.randomized_by
-    order = Order.objects.create(
-        infusion=infusion, weight_kg="61.5", weighed_at=now, needed_at=now, ward="ICU", ordered_at=now, ordered_by=by
-    )
-    preparation = Preparation(order=order, site=infusion.site, status="released", kit_number=kit_number)
-    preparation.sealed_contents = seal_body(
-        {"treatment": treatment}, event_id=preparation.pk, study=STUDY, at=now,
-        recipients=(public_keys().auditor, public_keys().code_break),
-    )  # fmt: skip
-    preparation.save()
-    kit = Kit.objects.create(
-        number=kit_number.pk, site=infusion.site, participant=allocation.participant, infusion=infusion,
-        status="used", released_at=now, expires_at=now + dt.timedelta(hours=6),
-    )  # fmt: skip
-    Infusion.objects.filter(pk=infusion.pk).update(kit=kit, started_at=now, volume_ml="97.5", status="given")
-    return kit
 
 
 @pytest.mark.requirement(62)
@@ -117,7 +57,13 @@ def test_each_of_several_participants_is_answered_with_their_own_arm(world):
     allocations = [a_randomized_participant(world) for _ in range(6)]
 
     shown = [
-        ask(world, key=str(each.position), by="investigator", steps=0, randomization_number=each.randomization_number)
+        ask(
+            world,
+            key=str(each.position),
+            by="investigator",
+            steps=0,
+            randomization_number=each.randomization_number,
+        )
         if each.position == 0
         else fresh(world, each)
         for each in allocations
@@ -132,11 +78,6 @@ def fresh(world, allocation):
     """Ask with a one-time code that has not been used: the memory of used codes is emptied first."""
     forget_used_codes()
     return ask(world, key=f"fresh-{allocation.position}", participant=allocation.participant_id)
-
-
-def forget_used_codes():
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM accounts_usedcode")
 
 
 def test_a_participant_is_named_by_id_number_or_bag(world, allocation):
@@ -223,7 +164,9 @@ def test_request_reveal_read_and_every_denial_look_the_same_from_outside(world, 
         ("investigator", {}, {"otp": "000000"}, (403, "signature_rejected")),
     ],
 )
-def test_a_refused_attempt_shows_nothing_and_is_on_the_trail(world, allocation, by, named, signature, refusal):
+def test_a_refused_attempt_shows_nothing_and_is_on_the_trail(
+    world, allocation, by, named, signature, refusal
+):
     signed = {**world.signature(by), **(signature or {})}
 
     answer = ask(world, by=by, signature=signed, **(named or {"participant": allocation.participant_id}))
@@ -318,7 +261,9 @@ def test_a_repeat_with_a_fresh_signature_shows_the_arm_and_records_a_read(world,
 def test_a_repeat_with_a_wrong_password_is_refused_and_on_the_trail(world, allocation):
     ask(world, participant=allocation.participant_id)
 
-    again = ask(world, participant=allocation.participant_id, signature={"password": "wrong", "otp": "000000"})
+    again = ask(
+        world, participant=allocation.participant_id, signature={"password": "wrong", "otp": "000000"}
+    )
 
     assert code_of(again) == (403, "signature_rejected")
     assert [event["act"] for event in world.sealed_events()] == ["request", "reveal", "denial"]
@@ -376,114 +321,6 @@ def test_one_code_signs_one_unblinding(world, allocation):
     assert code_of(other) == (403, "signature_rejected")
 
 
-def tampered(deed, *values):
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL session_replication_role = replica")  # as whoever drops the triggers
-        cursor.execute(deed, values)
-        cursor.execute("SET LOCAL session_replication_role = origin")
-
-
-@pytest.mark.requirement(56)
-@pytest.mark.parametrize(
-    "deed",
-    [
-        "UPDATE randomization_sealedarm SET envelope = (SELECT envelope FROM randomization_sealedarm"
-        " WHERE slot_id <> %s LIMIT 1) WHERE slot_id = %s",
-        "UPDATE randomization_sealedarm SET leaf_hash = (SELECT leaf_hash FROM randomization_sealedarm"
-        " WHERE slot_id <> %s LIMIT 1) WHERE slot_id = %s",
-        "UPDATE randomization_sealedarm SET leaf_hash = sha256(leaf_hash) WHERE slot_id ="
-        " (SELECT id FROM randomization_slot WHERE id NOT IN (%s, %s) LIMIT 1)",
-        "UPDATE randomization_sealedarm SET envelope = leaf_hash WHERE slot_id IN (%s, %s)",
-        "UPDATE randomization_randomizationlist SET root = sha256(root) WHERE %s::uuid = %s::uuid",
-        "UPDATE randomization_randomizationlist SET commitment_note ="
-        " replace(commitment_note, 'v1', 'v2') WHERE %s::uuid = %s::uuid",
-        "UPDATE randomization_allocation SET position = position + 1 WHERE slot_id IN (%s, %s)",
-    ],
-)
-def test_an_arm_that_is_not_the_committed_one_is_not_shown(world, allocation, deed):
-    tampered(deed, allocation.slot_id, allocation.slot_id)
-
-    answer = ask(world, participant=allocation.participant_id)
-
-    assert code_of(answer) == (500, "integrity_failure")
-    assert "paper envelope" in answer.json()["detail"]
-    assert "arm" not in answer.json()
-    assert [event["act"] for event in world.sealed_events()] == ["request", "failure"]
-
-
-def test_an_envelope_made_by_somebody_else_with_the_public_key_is_not_believed(world, allocation):
-    from trialsite.sealing import seal_slot
-
-    forged = seal_slot(
-        public_keys().code_break,
-        arm=1 - arm_of(allocation),
-        salt=b"s" * 32,
-        study=STUDY,
-        stratum=allocation.stratum_id,
-        slot=allocation.position,
-        root=bytes(allocation.stratum.list.root),
-    )
-    tampered("UPDATE randomization_sealedarm SET envelope = %s WHERE slot_id = %s", forged, allocation.slot_id)
-
-    answer = ask(world, participant=allocation.participant_id)
-
-    assert code_of(answer) == (500, "integrity_failure")
-    assert world.sealed_events()[-1]["failure"] == "IntegrityFailure"
-
-
-@pytest.mark.requirement(63)
-def test_without_a_key_the_paper_envelope_is_pointed_to(world, allocation, settings, tmp_path):
-    settings.CODE_BREAK_KEY_FILE = str(tmp_path / "missing")
-
-    answer = ask(world, participant=allocation.participant_id)
-
-    assert code_of(answer) == (500, "integrity_failure")
-
-
-def test_nothing_is_opened_when_no_checkpoint_can_be_signed(world, allocation, settings, tmp_path, monkeypatch):
-    settings.CHECKPOINT_FILE = str(tmp_path / "no" / "folder" / "checkpoint.note")
-    opened = mock.Mock(wraps=opening.open_slot)
-    monkeypatch.setattr(services, "open_slot", opened)
-
-    answer = ask(world, participant=allocation.participant_id)
-
-    assert code_of(answer) == (503, "trail_unavailable")
-    assert not opened.called
-
-
-def test_the_checkpoint_over_the_request_is_signed_before_anything_is_opened(world, allocation, monkeypatch):
-    signed = []
-
-    def opening_now(*args, **kwargs):
-        checkpoint, _ = notes.open_checkpoint(
-            world.key_files("unmasked")["CHECKPOINT_FILE"].read_text(), [notes.VerifierKey.parse(public_keys().log)]
-        )
-        signed.append(checkpoint.size)
-        return opening.open_slot(*args, **kwargs)
-
-    monkeypatch.setattr(services, "open_slot", opening_now)
-
-    receipt = ask(world, participant=allocation.participant_id).json()["receipt"]
-
-    assert signed == [receipt["position"] + 1]
-    assert Entry.objects.get(position=receipt["position"]).leaf == bytes.fromhex(receipt["leaf_hash"])
-    noted, _ = notes.open_checkpoint(receipt["checkpoint"], [notes.VerifierKey.parse(public_keys().log)])
-    assert noted.size == receipt["position"] + 1
-
-
-def test_an_envelope_is_never_opened_inside_a_transaction_that_may_be_undone(world, allocation):
-    ask(world, participant=allocation.participant_id)
-    unblinding = Unblinding.objects.get()
-
-    with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
-        services.open_unblinding(
-            unblinding_id=unblinding.pk,
-            position=unblinding.intent_position,
-            at=trial_now(),
-            find_bags=lambda _participant: [],
-        )
-
-
 @pytest.mark.requirement(64)
 def test_monitor_and_study_manager_are_told_that_it_happened_and_nothing_else(world, allocation):
     answer = ask(world, participant=allocation.participant_id)
@@ -496,7 +333,15 @@ def test_monitor_and_study_manager_are_told_that_it_happened_and_nothing_else(wo
     for message in messages:
         text = message.subject + message.body
         assert allocation.randomization_number in text
-        secrets = (answer.json()["treatment"], "UC-MSC", "lacebo", "Anaphylaxis", "Investigator", "arm A", "arm B")
+        secrets = (
+            answer.json()["treatment"],
+            "UC-MSC",
+            "lacebo",
+            "Anaphylaxis",
+            "Investigator",
+            "arm A",
+            "arm B",
+        )
         assert not any(secret in text for secret in secrets)
 
 
@@ -515,10 +360,9 @@ def test_that_it_happened_is_seen_by_those_who_may_and_never_an_arm(world, alloc
     shown = ask(world, participant=allocation.participant_id).json()
     ask(world, by="emergency_desk", key="desk", participant=allocation.participant_id)
 
-    for username, count in (
-        ("investigator", 1), ("emergency_desk", 1), ("safety_officer", 2), ("auditor", 2), ("study_manager", 2),
-        ("investigator_2", 0),
-    ):  # fmt: skip
+    counts = {"investigator": 1, "emergency_desk": 1, "investigator_2": 0}
+    counts |= dict.fromkeys(("safety_officer", "auditor", "study_manager"), 2)
+    for username, count in counts.items():
         listed = world.client(username).get(PATH)
         assert listed.json()["count"] == count, username
         assert shown["treatment"] not in listed.content.decode()
@@ -537,92 +381,3 @@ def test_one_unblinding_is_seen_by_its_requester_and_not_found_by_another(world,
         "id", "participant", "randomization_number", "category", "reveal_to", "requested_at", "revealed_at",
     }  # fmt: skip
     assert other.status_code == 404
-
-
-def print_envelope(world, tmp_path, participant, *, by="safety_officer", out="envelope.pdf"):
-    signature = tmp_path / "signature"
-    signature.write_text("\n".join(world.signature(by).values()))
-    call_command(
-        "print_code_break_envelope",
-        participant=participant.screening_number,
-        out=tmp_path / out,
-        by=by,
-        signature_file=str(signature),
-        stdout=StringIO(),
-    )
-    return tmp_path / out
-
-
-@pytest.mark.requirement(68)
-def test_a_paper_envelope_is_printed_by_a_named_person_and_on_the_trail_first(world, allocation, tmp_path):
-    printed = print_envelope(world, tmp_path, allocation.participant)
-
-    face, inside = (page.extract_text() for page in PdfReader(printed).pages)
-    assert allocation.randomization_number in face
-    assert "UC-MSC" not in face
-    assert the_protocol().arms[arm_of(allocation)].code in inside.split("Arm")[1]
-    assert printed.stat().st_mode & 0o077 == 0
-    (event,) = world.sealed_events()
-    assert (event["act"], event["by"]) == ("print", str(world.person("safety_officer").pk))
-
-
-@pytest.mark.requirement(68)
-@pytest.mark.parametrize("somebody", ["investigator", "preparer", "study_manager"])
-def test_nobody_else_prints_an_envelope(world, allocation, tmp_path, somebody):
-    with pytest.raises(CommandError, match="do not allow"):
-        print_envelope(world, tmp_path, allocation.participant, by=somebody)
-
-    assert not (tmp_path / "envelope.pdf").exists()
-    assert world.sealed_events() == []
-
-
-def test_there_is_no_envelope_before_randomization(world, tmp_path):
-    with pytest.raises(CommandError, match="not randomized"):
-        print_envelope(world, tmp_path, a_participant(world))
-
-
-@pytest.mark.requirement(70)
-def test_anybody_reports_an_accidental_unblinding_without_it_being_read_here(world, allocation, settings):
-    settings.ROOT_URLCONF = "trialsite.urls.masked"
-    told = "The nurse read the lot number of the cells aloud."
-    for number, (who, named) in enumerate(
-        [
-            ("outcome_assessor", allocation.randomization_number),
-            ("nurse", str(allocation.participant_id)),
-            ("auditor", allocation.participant.screening_number),
-        ]
-    ):
-        answer = world.client(who).post(
-            "/api/v1/accidental-unblindings",
-            {"participant": named, "occurred_at": trial_now().isoformat(), "what_happened": told},
-            headers={"Idempotency-Key": str(number)},
-        )
-
-        assert answer.status_code == 201, answer.content
-        assert told not in answer.content.decode()
-
-    reports = AccidentalUnblinding.objects.all()
-    assert {report.participant_id for report in reports} == {allocation.participant_id}
-    assert len({len(json.dumps(report.sealed_account)) for report in reports}) == 1
-    keys = opening.FileKeys([world.offline / "safety-desk-1.key"])
-    for report in reports:
-        assert opening.open_body(keys, "safety-desk-1", report.sealed_account)["account"] == told
-    events = Entry.objects.filter(kind=Kind.ACCIDENTAL_UNBLINDING_REPORTED)
-    assert len(events) == 3
-    assert not any(b"lot number" in bytes(event.body) for event in events)
-
-
-def test_an_accidental_unblinding_at_another_site_is_not_found(world, allocation, settings):
-    settings.ROOT_URLCONF = "trialsite.urls.masked"
-
-    answer = world.client("investigator_2").post(
-        "/api/v1/accidental-unblindings",
-        {
-            "participant": str(allocation.participant_id),
-            "occurred_at": trial_now().isoformat(),
-            "what_happened": "x",
-        },
-        headers={"Idempotency-Key": "one"},
-    )
-
-    assert answer.status_code == 404

@@ -160,7 +160,9 @@ def test_dying_cells_and_volumes_that_no_bag_holds_are_refused(day):
 
 
 @pytest.mark.requirement(35)
-@pytest.mark.parametrize(("total_cells", "found"), [("27675000", []), ("27674999", ["dose_outside_tolerance"])])
+@pytest.mark.parametrize(
+    ("total_cells", "found"), [("27675000", []), ("27674999", ["dose_outside_tolerance"])]
+)
 def test_a_low_yield_is_a_finding_for_the_second_person_and_no_refusal(day, total_cells, found):
     made = day.order(day.enrol_with("UC-MSC")[0])
     stated = true_contents(day.open(made), total_cells=total_cells)

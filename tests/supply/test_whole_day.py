@@ -26,7 +26,9 @@ def test_every_step_of_the_day_is_one_event(day, infusion):
 
     day.infuse(infusion)
 
-    kinds = list(Entry.objects.filter(position__gte=before).order_by("position").values_list("kind", flat=True))
+    kinds = list(
+        Entry.objects.filter(position__gte=before).order_by("position").values_list("kind", flat=True)
+    )
     assert kinds == [
         Kind.INFUSION_ORDERED,
         *[Kind.PREPARATION] * 4,  # open, complete, verify, cover

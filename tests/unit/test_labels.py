@@ -211,3 +211,16 @@ def test_nothing_is_cut_off_replaced_or_rounded_in_silence(changes: dict[str, An
 def test_a_label_is_made_for_a_kit_number_only() -> None:
     with pytest.raises(kit_codes.KitNumberMisread):
         labels.label_pdf(a_label("ABCDEFGH"))
+
+
+def test_the_time_of_expiry_is_whole_on_the_label_in_the_longest_time_zone() -> None:
+    label = a_label(time_zone="America/Argentina/ComodRivadavia")
+
+    assert "(America/Argentina/ComodRivadavia, UTC-03:00)" in pages(labels.label_pdf(label))[0]
+
+
+def test_a_label_whose_line_would_be_cut_is_not_printed() -> None:
+    too_long = a_label(trial_code="NCT04293692" * 8)
+
+    with pytest.raises(labels.LabelUnreadable, match="edge"):
+        labels.label_pdf(too_long)

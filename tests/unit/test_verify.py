@@ -205,6 +205,15 @@ def test_a_file_put_in_shows(judge, kept):
     assert "violation: checkpoints/more.note: not listed in the manifest" in verdict.lines
 
 
+def test_an_event_that_bears_another_number_shows(judge, kept):
+    renumbered = a_trail().files()["entries.jsonl"].replace(b'"seq": 6,', b'"seq": 7,')
+
+    verdict = judge(a_trail().changed(changes={"entries.jsonl": renumbered}), kept)
+
+    assert verdict.code == 1
+    assert "violation: event 7: stands where event 6 belongs" in verdict.lines
+
+
 # Someone who can sign, with a key of their own.
 
 
@@ -338,7 +347,9 @@ def test_a_commitment_that_is_not_the_trails_shows(judge, kept):
     assert judge.told(without) == ["no list.committed event puts it on the trail"]
     events[2]["data"]["root"] = base64.b64encode(LIST_ROOT).decode()
     assert judge.told(events) == []
-    events[2]["data"]["note_sha256"] = "00" * 32
+    events[2]["data"]["note"] = COMMITMENT
+    assert judge.told(events) == []
+    events[2]["data"]["note"] = COMMITMENT.replace("48", "52")
     assert judge.told(events) == ["not what the trail's list.committed event says"]
 
 

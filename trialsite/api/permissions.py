@@ -28,5 +28,7 @@ class DeclaredPermission(BasePermission):
             # No handler: let REST framework say 405.
             return True
         permissions = getattr(view, "permissions", {})
-        wanted = permissions.get(method)
+        if method not in permissions:
+            return False
+        wanted = permissions[method]
         return wanted is None or may(request.user, wanted)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from trialsite.audit.canonical import loads
+from trialsite.audit.strict_json import loads
 
 ENTRIES = "entries.jsonl"
 KEYS = "keys.txt"

@@ -22,8 +22,8 @@ from typing import Any
 from uuid import UUID
 
 from trialsite.audit.bundle import Bundle, Unreadable
-from trialsite.audit.canonical import NotCanonical, parse
 from trialsite.audit.findings import Report
+from trialsite.audit.strict_json import NotCanonical, parse
 from trialsite.keyfiles import KeyFileError
 from trialsite.opening import FileKeys, Keys, OpeningFailed, open_body
 from trialsite.sealing import PublicKeys, PublicKeysError

@@ -18,8 +18,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from trialsite.audit.canonical import NotCanonical, parse
 from trialsite.audit.kinds import SEALED, Kind
+from trialsite.audit.strict_json import NotCanonical, parse
 
 EVENT_VERSION = 1
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import base64
 import datetime as dt
-import hashlib
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -28,11 +27,11 @@ from typing import Any
 
 from trialsite.audit import notes
 from trialsite.audit.bundle import COMMITMENT, ENTRIES, KEYS, MANIFEST, Bundle, Unreadable, parse_manifest
-from trialsite.audit.canonical import NotCanonical, parse
 from trialsite.audit.findings import Report
 from trialsite.audit.kinds import SEALED, Kind
 from trialsite.audit.merkle import Frontier, leaf_hash
 from trialsite.audit.story import Story, moment
+from trialsite.audit.strict_json import NotCanonical, parse
 
 COMMITMENT_TITLE = "irt-list-commitment/v1"
 # Two events' times are taken before the lock that orders them, so they may cross a little.
@@ -270,7 +269,7 @@ def _check_statistician(note: bytes, keys: Sequence[notes.VerifierKey], report: 
 
 
 def _matches(note: bytes, text: str, data: dict[str, Any]) -> bool:
-    """Compare what the event tells of the note: its text, its SHA-256, the list's root in hex or base64."""
+    """Compare what the event tells of the note: its whole text, and the list's root in hex or base64."""
     lines = text.split("\n")
     try:
         root = base64.b64decode(lines[2], validate=True)

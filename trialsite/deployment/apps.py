@@ -22,4 +22,8 @@ def refuse_a_wrong_worker(**_: Any) -> None:
     """Refuse a Celery process that this database or this environment is not for."""
     from trialsite.deployment.checks import refuse_a_wrong_start
 
-    refuse_a_wrong_start()
+    try:
+        refuse_a_wrong_start()
+    except Exception as error:
+        # Celery logs an exception of a signal's receiver and goes on; this it cannot go on from.
+        raise SystemExit(f"{type(error).__name__}: {error}") from None

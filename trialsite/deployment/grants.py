@@ -83,7 +83,7 @@ TABLES: dict[str, Row] = {
         "SELECT, INSERT, UPDATE (status, kit_id, dispensed_at, started_at, ended_at, volume_ml, outcome,"
         " reason, deviations, reminded_at)",
         "SELECT, UPDATE (status, kit_id)",
-        "SELECT, UPDATE (status, deviations, reminded_at)",
+        "SELECT, UPDATE (status, kit_id, deviations, reminded_at)",
     ),
     "supply_order": Row(
         "SELECT, INSERT, UPDATE (closed_at, cancelled, cancel_reason)",

@@ -14,7 +14,6 @@ from trialsite.audit.signing import TrailRolledBack
 from trialsite.clock.services import trial_now
 from trialsite.errors import Refused
 from trialsite.keyfiles import KeyFileError
-from trialsite.opening import OpeningFailed
 
 
 class Command(BaseCommand):
@@ -35,7 +34,7 @@ class Command(BaseCommand):
         try:
             by = command_line.signer(options)
             pdf = print_envelope(screening_number=options["participant"], by=by, at=trial_now())
-        except (Refused, OpeningFailed, KeyFileError, TrailRolledBack) as error:
+        except (Refused, KeyFileError, TrailRolledBack) as error:
             raise CommandError(str(error)) from None
         else:
             os.write(handle, pdf)
