@@ -9,6 +9,7 @@ active trial, and four processes: the masked and the unmasked face as ``irt_mask
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 import os
 import random
@@ -74,6 +75,16 @@ def arms_of(seed: bytes) -> dict[str, list[int]]:
 def exchanged(arms: Arms) -> dict[str, list[int]]:
     """Return the same arms with every 0 a 1 and every 1 a 0."""
     return {stratum: [1 - arm for arm in sequence] for stratum, sequence in arms.items()}
+
+
+def half_exchanged(arms: Arms) -> dict[str, list[int]]:
+    """
+    Return the arms with every second one exchanged: who is with whom in an arm is different too.
+
+    A leak that tells two arms apart, and not which is which, would show here and not in ``exchanged``.
+    """
+    turn = itertools.cycle((False, True))
+    return {stratum: [1 - arm if next(turn) else arm for arm in sequence] for stratum, sequence in arms.items()}
 
 
 @dataclass(frozen=True)

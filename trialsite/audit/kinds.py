@@ -81,7 +81,7 @@ WRITERS: Final[Mapping[Kind, frozenset[Side]]] = MappingProxyType(
         Kind.KIT_EXPIRED: _SWEEP,
         Kind.BEDSIDE_STOPPED: _SITE,
         Kind.ACCIDENTAL_UNBLINDING_REPORTED: _SITE,
-        Kind.ACCOUNT_CHANGED: frozenset({Side.MASKED, Side.UNMASKED, Side.MIGRATOR}),
+        Kind.ACCOUNT_CHANGED: _COMMAND,
         Kind.KEY_CREATED: _OPERATION,
         Kind.LOT_RECEIVED: _PHARMACY,
         Kind.UNBLINDING: _PHARMACY,
