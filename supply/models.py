@@ -205,6 +205,16 @@ class Preparation(models.Model):
             models.UniqueConstraint(fields=["order", "attempt"], name="an_attempt_is_made_once"),
             # Paired fields: who and when, or neither.
             models.CheckConstraint(
+                condition=Q(completed_at=None, prepared_by=None)
+                | Q(completed_at__isnull=False, prepared_by__isnull=False),
+                name="a_completion_has_a_time_and_a_person",
+            ),
+            models.CheckConstraint(
+                condition=Q(covered_at=None, covered_by=None)
+                | Q(covered_at__isnull=False, covered_by__isnull=False),
+                name="a_covering_has_a_time_and_a_person",
+            ),
+            models.CheckConstraint(
                 condition=Q(verified_at=None, verified_by=None)
                 | Q(verified_at__isnull=False, verified_by__isnull=False),
                 name="a_verification_has_a_time_and_a_person",

@@ -30,6 +30,7 @@ from trialsite import opening, protocol
 from trialsite.accounts.models import User
 from trialsite.accounts.services import evaluation
 from trialsite.audit import merkle, notes, services, signing
+from trialsite.audit.canonical import parse
 from trialsite.audit.kinds import Kind
 from trialsite.audit.models import Entry
 from trialsite.clock.models import TrialClock
@@ -100,16 +101,8 @@ class World:
     ) -> list[dict[str, Any]]:
         """Return the bodies of the sealed events of a kind, as an offline reader reads them."""
         keys = opening.FileKeys([self.offline / f"{reader}.key"])
-        events = [
-            services_parse(entry.body) for entry in Entry.objects.filter(kind=kind).order_by("position")
-        ]
+        events = [parse(bytes(entry.body)) for entry in Entry.objects.filter(kind=kind).order_by("position")]
         return [opening.open_body(keys, reader, event["sealed"]) for event in events]
-
-
-def services_parse(body: bytes) -> dict[str, Any]:
-    from trialsite.audit.canonical import parse
-
-    return dict(parse(bytes(body)))
 
 
 def a_world(folder: Path, settings: LazySettings, *, length: int = 8, active: bool = True) -> World:
@@ -152,7 +145,7 @@ def a_bundle(world: World, *, length: int = 8, seed: bytes = SEED, **changes: An
         notes.VerifierKey.parse(public_keys.statistician).name,
         read_key_file(world.offline / "statistician-1.key").secret,
     )
-    given = {"public_keys": public_keys, "statistician": statistician} | changes
+    given: dict[str, Any] = {"public_keys": public_keys, "statistician": statistician} | changes
     return generator.build_list(the_protocol(), seed, length, **given)
 
 

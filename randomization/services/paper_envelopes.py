@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 
-from django.conf import settings
 from django.db import transaction
 
 from randomization.envelopes import EnvelopeContent, code_break_envelope
 from randomization.models import Participant
-from randomization.services.unblinding import CannotReveal, open_arm
+from randomization.services.unblinding import arm_for_paper, signed_checkpoint
 from randomization.services.unblinding_requests import allocation_of
 from trialsite.accounts.access import require
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
 from trialsite.audit.kinds import Kind
 from trialsite.audit.services import record_sealed
-from trialsite.audit.signing import sign_checkpoint
 from trialsite.errors import NotFound
 from trialsite.ids import new_id
-from trialsite.opening import FileKeys, OpeningFailed
 
 
 def print_envelope(*, screening_number: str, by: User, at: dt.datetime) -> bytes:
@@ -31,6 +28,7 @@ def print_envelope(*, screening_number: str, by: User, at: dt.datetime) -> bytes
     :raises trialsite.accounts.access.NotPermitted: if ``by`` may not print envelopes.
     :raises trialsite.errors.NotFound: if nobody has that screening number.
     :raises randomization.services.unblinding_requests.NotRandomized: if the participant holds no slot.
+    :raises randomization.services.unblinding.TrailUnavailable: if the trail cannot be signed.
     :raises randomization.services.unblinding.CannotReveal: if the envelope is not the listed one.
     """
     require(by, Permission.PRINT_ENVELOPES)
@@ -41,11 +39,8 @@ def print_envelope(*, screening_number: str, by: User, at: dt.datetime) -> bytes
     body = {"act": "print", "by": str(by.pk), "participant": str(participant.pk)}
     with transaction.atomic(durable=True):
         record_sealed(kind=Kind.UNBLINDING, event_id=new_id(), at=at, body=body)
-    sign_checkpoint()
-    try:
-        protocol, arm = open_arm(participant.pk, keys=FileKeys([settings.CODE_BREAK_KEY_FILE]))
-    except OpeningFailed:
-        raise CannotReveal from None
+    signed_checkpoint()
+    protocol, arm = arm_for_paper(participant.pk)
     return code_break_envelope(
         EnvelopeContent(
             trial_code=protocol.protocol,

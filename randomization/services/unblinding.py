@@ -118,10 +118,7 @@ def open_unblinding(
     """
     with transaction.atomic(durable=True):
         unblinding = Unblinding.objects.get(pk=unblinding_id)
-    try:
-        checkpoint = sign_checkpoint()
-    except (TrailRolledBack, notes.NoteInvalid, KeyFileError, OpeningFailed, OSError):
-        raise TrailUnavailable from None
+    checkpoint = signed_checkpoint()
     try:
         keys = FileKeys([settings.CODE_BREAK_KEY_FILE])
         protocol, arm = open_arm(unblinding.participant_id, keys=keys)
@@ -186,6 +183,32 @@ def open_arm(participant_id: uuid.UUID, *, keys: Keys) -> tuple[Protocol, int]:
         leaf_hash=bytes(sealed.leaf_hash),
     )
     return protocol, arm
+
+
+def arm_for_paper(participant_id: uuid.UUID) -> tuple[Protocol, int]:
+    """
+    Return the trial and the arm of one participant, for the envelope that is printed now.
+
+    The caller has put the printing on the trail and had it signed.
+
+    :raises CannotReveal: if the sealed envelope is not the listed one.
+    """
+    try:
+        return open_arm(participant_id, keys=FileKeys([settings.CODE_BREAK_KEY_FILE]))
+    except (OpeningFailed, KeyFileError):
+        raise CannotReveal from None
+
+
+def signed_checkpoint() -> str:
+    """
+    Sign a checkpoint over everything that is committed now.
+
+    :raises TrailUnavailable: if none can be signed.
+    """
+    try:
+        return sign_checkpoint()
+    except (TrailRolledBack, notes.NoteInvalid, KeyFileError, OpeningFailed, OSError):
+        raise TrailUnavailable from None
 
 
 def _check_root(the_list: RandomizationList) -> None:

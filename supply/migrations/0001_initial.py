@@ -167,6 +167,14 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='preparation',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('completed_at', None), ('prepared_by', None)), models.Q(('completed_at__isnull', False), ('prepared_by__isnull', False)), _connector='OR'), name='a_completion_has_a_time_and_a_person'),
+        ),
+        migrations.AddConstraint(
+            model_name='preparation',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('covered_at', None), ('covered_by', None)), models.Q(('covered_at__isnull', False), ('covered_by__isnull', False)), _connector='OR'), name='a_covering_has_a_time_and_a_person'),
+        ),
+        migrations.AddConstraint(
+            model_name='preparation',
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('verified_at', None), ('verified_by', None)), models.Q(('verified_at__isnull', False), ('verified_by__isnull', False)), _connector='OR'), name='a_verification_has_a_time_and_a_person'),
         ),
         migrations.AddConstraint(

@@ -35,7 +35,7 @@ MAY_WRITE = {
     "kit.expired": {MASKED, UNMASKED, WORKER},
     "bedside.stopped": {MASKED},
     "accidental_unblinding.reported": {MASKED},
-    "account.changed": {MASKED, UNMASKED, MIGRATOR},
+    "account.changed": {MIGRATOR},
     "key.created": {MIGRATOR, UNMASKED},
     "lot.received": {UNMASKED},
     "unblinding": {UNMASKED},

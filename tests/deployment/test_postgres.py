@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import stat
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,14 +103,16 @@ def test_a_server_whose_supervisor_is_gone_is_stopped_before_another_starts(a_cl
 def test_a_stale_lock_that_names_another_program_neither_stops_that_nor_the_start(a_cluster):
     a_cluster.stop()
     lock = a_cluster.data / "postmaster.pid"
-    lock.write_text(f"{os.getppid()}\n{a_cluster.data}\n0\n0\n\n127.0.0.1\n")
-    lock.chmod(0o600)
-    a_cluster.user.give(lock)
+    with subprocess.Popen(["sleep", "100"], **a_cluster.user.switch()) as other:
+        lock.write_text(f"{other.pid}\n{a_cluster.data}\n0\n0\n\n127.0.0.1\n")
+        lock.chmod(0o600)
+        a_cluster.user.give(lock)
 
-    a_cluster.start()
+        a_cluster.start()
 
-    assert _one(a_cluster, "SELECT 1") == 1
-    os.kill(os.getppid(), 0)
+        assert _one(a_cluster, "SELECT 1") == 1
+        assert other.poll() is None
+        other.kill()
 
 
 def test_what_was_committed_survives_a_killed_server(a_cluster):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -53,7 +54,7 @@ def a_server(
 
 
 def sent(
-    world: World, address: str, path: str, body: dict, *, by: str = "investigator"
+    world: World, address: str, path: str, body: dict[str, Any], *, by: str = "investigator"
 ) -> httpx.Response | None:
     """Send a request that a server may not live to answer."""
     headers = {"Authorization": f"Bearer {world.users[by]['token']}", "Idempotency-Key": "one"}
@@ -102,6 +103,8 @@ def test_a_randomization_killed_anywhere_is_whole_or_nothing_and_a_repeat_ends_i
         repeat, once_more = (sent(world, address, path, body) for _ in range(2))
 
     assert answer is None
+    assert repeat is not None
+    assert once_more is not None
     assert after_the_kill == remains
     assert kept() == ALL
     assert (repeat.status_code, once_more.status_code) == (201, 201)
@@ -120,7 +123,7 @@ def allocation(world):
     )
 
 
-def an_emergency(world: World, allocation: Allocation, *, steps: int = 0) -> dict:
+def an_emergency(world: World, allocation: Allocation, *, steps: int = 0) -> dict[str, Any]:
     return {
         "participant": str(allocation.participant_id),
         "category": "emergency",
@@ -166,6 +169,7 @@ def test_an_unblinding_killed_anywhere_never_opened_an_arm_that_was_not_asked_fo
     assert arms_opened_without_a_request(world, witness) == 0
     with a_server(world, a_fresh_database, "unmasked", "--witness", str(witness)) as (address, _):
         repeat = sent(world, address, "/unblindings", an_emergency(world, allocation, steps=1))
+    assert repeat is not None
     assert repeat.status_code == 201
     assert repeat.json()["arm"] in [arm.code for arm in the_protocol().arms]
     assert Unblinding.objects.count() == 1

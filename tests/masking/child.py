@@ -26,6 +26,8 @@ from typing import Any
 
 import time_machine
 
+from trialsite.deployment.processes import ends_with_parent
+
 MOMENT, STEP = "HTTP_X_MASKING_MOMENT", "HTTP_X_MASKING_STEP"
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 _urandom = os.urandom
@@ -139,11 +141,14 @@ def the_application(face: str) -> Application:
     import django
 
     django.setup()
+    import knox.crypto
     from django.contrib.auth.hashers import Argon2PasswordHasher
 
     # As slow as a password hash must be, a day would take minutes; how slow it is shows nothing here.
     Argon2PasswordHasher.time_cost, Argon2PasswordHasher.memory_cost = 1, 8
     Argon2PasswordHasher.parallelism = 1
+    # Knox took the function under a name of its own.
+    knox.crypto.generate_bytes = lambda size: os.urandom(size)
     if face in ("masked", "unmasked"):
         from django.urls import get_resolver
 
@@ -207,6 +212,7 @@ def main(face: str) -> None:
                 pid = os.fork()
                 if not pid:
                     os.setsid()
+                    ends_with_parent(signal.SIGKILL)()
                     serve(application, order, listener)
                 answer = {"pid": pid, "port": listener.getsockname()[1]}
         print(json.dumps(answer), file=answers, flush=True)  # noqa: T201

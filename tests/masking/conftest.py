@@ -24,6 +24,7 @@ class Played:
     world: World
     database: str
     seen: Sequence[Seen]
+    unmasked: Sequence[Seen]
     sheets: Mapping[str, str]
     broken_arm: str
     pages: frozenset[str]
@@ -31,7 +32,7 @@ class Played:
 
 @dataclass(frozen=True)
 class Plays:
-    """The same day under three arm vectors, and twice with leaks planted."""
+    """The same day under three arm vectors, and again under each with leaks planted."""
 
     stage: Stage
     as_listed: Played
@@ -39,6 +40,7 @@ class Plays:
     unlike: Played
     leaking: Played
     leaking_exchanged: Played
+    leaking_unlike: Played
 
     @property
     def sound(self) -> tuple[Played, Played, Played]:
@@ -60,7 +62,7 @@ def plays(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             return _played(stage, *cast)
 
         bare: list[tuple[World, Sequence[str]]] = [(world, ()) for world in worlds]
-        planted: list[tuple[World, Sequence[str]]] = [(world, leaks.ALL) for world in worlds[:2]]
+        planted: list[tuple[World, Sequence[str]]] = [(world, leaks.ALL) for world in worlds]
         yield Plays(stage, *at_once.map(played, [*bare, *planted]))
 
 
@@ -73,6 +75,7 @@ def _played(stage: Stage, world: World, planted: Sequence[str]) -> Played:
         world=world,
         database=play.database,
         seen=play.seen,
+        unmasked=play.unmasked,
         sheets=day.sheets,
         broken_arm=day.broken["arm"],
         pages=frozenset(day.pages),

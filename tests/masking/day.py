@@ -162,9 +162,7 @@ class Day:
             ("kit_number_misread", ann.kit[:-1] + ("0" if ann.kit[-1] != "0" else "1")),
         ):
             for one in (ann, cy, di):
-                self.pharmacist.refused(
-                    code, f"infusions/{one.infusions[0]}/dispense", kit_scan=_not(one, scan, ann)
-                )
+                self.pharmacist.refused(code, f"infusions/{one.infusions[0]}/dispense", kit_scan=scan)
         for one in (ann, bo, cy):
             self.pharmacist.post(f"infusions/{one.infusions[0]}/dispense", kit_scan=one.kit)
         self.pharmacist.refused("illegal_move", f"infusions/{ann.infusions[0]}/dispense", kit_scan=ann.kit)
@@ -447,11 +445,6 @@ class Day:
     def stops(self, one: Someone, number: int, outcome: str, volume_ml: str, reason: str = "") -> None:
         stated = {"ended_at": self.now(), "volume_ml": volume_ml, "outcome": outcome, "reason": reason}
         self.nurse.post(f"infusions/{one.infusions[number - 1]}/stop", **stated)
-
-
-def _not(one: Someone, scan: str, other: Someone) -> str:
-    """Return the scan of a bag that is not ``one``'s."""
-    return other.kit if scan == one.kit else scan
 
 
 def _contents(sheet: dict[str, Any]) -> dict[str, str]:

@@ -13,7 +13,10 @@ from unittest import mock
 
 Arms = Mapping[str, int]
 FIELD, MESSAGE, LABEL, ORDER, MAIL = "field", "message", "label", "order", "mail"
-ALL = (FIELD, MESSAGE, LABEL, ORDER, MAIL)
+COMPANY = "company"
+# Those that tell which arm is which; COMPANY tells only who is with whom.
+TELLING_THE_ARM = (FIELD, MESSAGE, LABEL, ORDER, MAIL)
+ALL = (*TELLING_THE_ARM, COMPANY)
 
 
 def plant(names: Sequence[str], *, arms: Arms, face: str) -> None:
@@ -102,10 +105,22 @@ def _a_word_in_a_mail(arms: Arms) -> None:
     _replace("supply.services.schedule._words", leaking)
 
 
+def _who_is_with_whom(arms: Arms) -> None:
+    from trialsite.api.masked.infusions import InfusionOutput, OneInfusion
+
+    class Leaking(InfusionOutput):
+        def to_representation(self, instance: Any) -> Any:
+            alike = _arm(instance.participant_id, arms) == next(iter(arms.values()))
+            return {**super().to_representation(instance), "batch": "xy"[alike]}
+
+    OneInfusion.Output = Leaking  # type: ignore[misc]
+
+
 _LEAKS: dict[str, tuple[str, Callable[[Arms], None]]] = {
     FIELD: ("masked", _a_field_that_depends_on_the_arm),
     MESSAGE: ("masked", _a_longer_message_for_one_arm),
     LABEL: ("unmasked", _one_byte_of_the_label),
     ORDER: ("masked", _rows_in_the_order_of_arms),
     MAIL: ("worker", _a_word_in_a_mail),
+    COMPANY: ("masked", _who_is_with_whom),
 }

@@ -39,9 +39,11 @@ class Person:
         sent = {**self._headers, **(headers or {})}
         step = self.play.step + 1
         answer = self.play.ask(self.face, method, target, sent, body)
+        what = f"{step:04} {self.face} {self.name}: {method} {target} {answer.status}"
         if self.masked if kept is None else kept:
-            what = f"{step:04} {self.face} {self.name}: {method} {target} {answer.status}"
             self.play.seen.append(Seen(what, answer.raw))
+        else:
+            self.play.unmasked.append(Seen(what, answer.raw))
         return answer
 
     def get(self, path: str, status: int = 200) -> Any:

@@ -128,7 +128,11 @@ class Nursery:
 
 @dataclass
 class Play:
-    """One play in progress: its servers, its moment, and what masked roles have seen so far."""
+    """
+    One play in progress: its servers, its moment, and what masked roles have seen so far.
+
+    What others were sent, preparers and whoever breaks a code, is kept apart.
+    """
 
     world: World
     database: str
@@ -136,6 +140,7 @@ class Play:
     clock: psycopg.Connection
     step: int = 0
     seen: list[Seen] = field(default_factory=list)
+    unmasked: list[Seen] = field(default_factory=list)
 
     @property
     def now(self) -> dt.datetime:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 from django.db import connection
 
 from randomization.domain.schedule import generate_arms, spec_of
+from randomization.models import Allocation
 from supply.models import Infusion, Kit, KitNumber, Order, Preparation
 from supply.services.enrolment import randomize_participant
-from tests.world import SEED, STUDY, a_participant, the_protocol
+from tests.world import SEED, STUDY, World, a_participant, the_protocol
 from trialsite.audit.services import public_keys
 from trialsite.clock.services import trial_now
 from trialsite.sealing import seal_body
@@ -17,20 +19,28 @@ from trialsite.sealing import seal_body
 PATH = "/api/v1/unblindings"
 
 
-def a_randomized_participant(world, *, by="investigator", **other):
+def a_randomized_participant(world: World, *, by: str = "investigator", **other: Any) -> Allocation:
     participant = a_participant(world, by=by, **other)
     return randomize_participant(
         participant_id=participant.pk, stratum=participant.stratum_levels, by=world.person(by), at=trial_now()
     )
 
 
-def arm_of(allocation):
+def arm_of(allocation: Allocation) -> int:
     """Return what the list says, from its seed."""
     arms = generate_arms(spec_of(the_protocol(), length=8), SEED)
     return arms[allocation.stratum_id][allocation.position]
 
 
-def ask(world, *, by="investigator", key="one", steps=0, signature=None, **named):
+def ask(
+    world: World,
+    *,
+    by: str = "investigator",
+    key: str = "one",
+    steps: int = 0,
+    signature: dict[str, str] | None = None,
+    **named: Any,
+) -> Any:
     body = {
         "category": "emergency",
         "reason": "Anaphylaxis during the second infusion",
@@ -41,14 +51,14 @@ def ask(world, *, by="investigator", key="one", steps=0, signature=None, **named
     return world.client(by).post(PATH, body, headers={"Idempotency-Key": key})
 
 
-def code_of(answer):
+def code_of(answer: Any) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
 
 
-def a_started_bag(allocation, *, number=1, treatment="What was in the bag"):
+def a_started_bag(allocation: Allocation, *, number: int = 1, treatment: str = "What was in the bag") -> Kit:
     """Give the participant an infusion whose bag was prepared, as its sealed contents say."""
     infusion = Infusion.objects.get(participant=allocation.participant, number=number)
-    kit_number = KitNumber.objects.filter(taken=False).order_by("position").first()
+    kit_number = KitNumber.objects.filter(taken=False).order_by("position")[0]
     KitNumber.objects.filter(pk=kit_number.pk).update(taken=True)
     now, by = trial_now(), allocation.randomized_by
     order = Order.objects.create(
@@ -74,6 +84,6 @@ def a_started_bag(allocation, *, number=1, treatment="What was in the bag"):
     return kit
 
 
-def forget_used_codes():
+def forget_used_codes() -> None:
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM accounts_usedcode")

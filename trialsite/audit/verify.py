@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import base64
 import datetime as dt
+import hashlib
 import sys
 from collections import defaultdict
 from collections.abc import Sequence

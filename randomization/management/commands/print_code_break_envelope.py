@@ -10,7 +10,6 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from randomization.services.paper_envelopes import print_envelope
 from trialsite.accounts.services import command_line
-from trialsite.audit.signing import TrailRolledBack
 from trialsite.clock.services import trial_now
 from trialsite.errors import Refused
 from trialsite.keyfiles import KeyFileError
@@ -34,7 +33,7 @@ class Command(BaseCommand):
         try:
             by = command_line.signer(options)
             pdf = print_envelope(screening_number=options["participant"], by=by, at=trial_now())
-        except (Refused, KeyFileError, TrailRolledBack) as error:
+        except Refused as error:
             raise CommandError(str(error)) from None
         else:
             os.write(handle, pdf)
