@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trialsite.protocol import ContentField, Factor, Protocol
+    from trialsite.protocol import ContentField, Dose, Factor, Protocol
 
 Fault = tuple[str, str]
 
@@ -199,6 +199,10 @@ def _dose(protocol: Protocol) -> Iterator[Fault]:
         yield "dose.min_viability_percent", "must be 0 to 100"
     if not 0 < dose.delivered_tolerance_percent <= Decimal(100):
         yield "dose.delivered_tolerance_percent", "must be more than 0 and at most 100"
+    yield from _weight(dose)
+
+
+def _weight(dose: Dose) -> Iterator[Fault]:
     if dose.weight_max_kg <= dose.weight_min_kg:
         yield "dose.weight_max_kg", "must be more than weight_min_kg"
     if dose.weight_max_age_hours < 1:

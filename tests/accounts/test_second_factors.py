@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from tests.people import NOON, PASSWORD, a_code, a_factor, a_person, a_site
 from trialsite.accounts.models import SecondFactor, User
 from trialsite.accounts.roles import Role
-from trialsite.accounts.services import factors, people
+from trialsite.accounts.services import people
 from trialsite.accounts.services.factors import FactorKeyMissing, Purpose, RoleComesFirst, check_code
 from trialsite.accounts.services.signatures import SignatureRejected, verify_signature
 

@@ -33,18 +33,32 @@ def named(*path: str) -> set[str]:
     return {re.split(r"[\[<>=!~; ]", line)[0].lower() for line in value}
 
 
-def test_every_dependency_has_its_reason():
-    section = PYPROJECT.partition("dependencies = [")[2].partition("[tool.")[0]
-
-    unexplained, explained = [], False
+def unexplained(section: str, *, one_reason_for_several: bool) -> list[str]:
+    """Return the packages of a list without a comment above: above each, or above its group."""
+    without, explained = [], False
     for line in map(str.strip, section.splitlines()):
         if line.startswith('"'):
-            unexplained += [] if explained else [re.split(r"[\[<>=]", line.strip('",'))[0]]
+            without += [] if explained else [re.split(r"[\[<>=]", line.strip('",'))[0]]
+            explained = explained and one_reason_for_several
         else:
-            # One sentence may stand for the lines below it, until something else comes.
             explained = line.startswith("#")
-    # Tools whose name is their reason.
-    assert set(unexplained) == {"ruff"}
+    return without
+
+
+def test_every_dependency_has_its_reason():
+    product = PYPROJECT.partition("\ndependencies = [\n")[2].partition("\n]\n")[0]
+    tools = PYPROJECT.partition("\n[dependency-groups]\n")[2].partition("\n[")[0]
+
+    assert '"django>=' in product
+    assert unexplained(product, one_reason_for_several=False) == []
+    # What it does is known to whoever reads Python.
+    assert unexplained(tools, one_reason_for_several=True) == ["ruff"]
+
+
+def test_a_dependency_without_a_reason_is_found():
+    section = '# For a reason.\n"one>=1",\n"another>=1",'
+
+    assert unexplained(section, one_reason_for_several=False) == ["another"]
 
 
 def test_every_dependency_is_locked():

@@ -55,9 +55,7 @@ class Injected:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         moment, step = dt.datetime.fromisoformat(environ.pop(MOMENT)), environ.pop(STEP)
-        return Held(
-            lambda: self.application(environ, start_response), moment, Chance(f"{self.face} {step}")
-        )
+        return Held(lambda: self.application(environ, start_response), moment, Chance(f"{self.face} {step}"))
 
 
 class Held:
@@ -215,7 +213,7 @@ def main(face: str) -> None:
                     ends_with_parent(signal.SIGKILL)()
                     serve(application, order, listener)
                 answer = {"pid": pid, "port": listener.getsockname()[1]}
-        print(json.dumps(answer), file=answers, flush=True)  # noqa: T201
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 def one_time_code(secret: str, moment: dt.datetime) -> str:

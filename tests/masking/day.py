@@ -121,7 +121,9 @@ class Day:
         # The same key with the same body is answered alike, with another body refused.
         same = self.investigator.post(f"{self.bo.at}/randomize", key="bo", stratum=self.bo.record["stratum"])
         assert same["randomization_number"] == self.bo.number
-        self.investigator.refused("idempotency_key_reused", f"{self.bo.at}/randomize", key="bo", stratum=wrong)
+        self.investigator.refused(
+            "idempotency_key_reused", f"{self.bo.at}/randomize", key="bo", stratum=wrong
+        )
         other = self.masked["investigator_2"]
         other.refused("not_found", f"{ida.at}/randomize", stratum=ida.record["stratum"])
         far = other.post("participants", **{**self.screening("JO", OLD, OXYGEN), "site": OTHER_SITE})
@@ -157,18 +159,16 @@ class Day:
     def at_the_bedside(self) -> None:
         ann, bo, cy, di = self.ann, self.bo, self.cy, self.di
         for code, scan in (
-            ("kit_mismatch", bo.kit),
+            ("kit_mismatch", di.kit),
             ("kit_unknown", NO_KIT),
             ("kit_number_misread", ann.kit[:-1] + ("0" if ann.kit[-1] != "0" else "1")),
         ):
-            for one in (ann, cy, di):
+            for one in (ann, bo, cy):
                 self.pharmacist.refused(code, f"infusions/{one.infusions[0]}/dispense", kit_scan=scan)
         for one in (ann, bo, cy):
             self.pharmacist.post(f"infusions/{one.infusions[0]}/dispense", kit_scan=one.kit)
         self.pharmacist.refused("illegal_move", f"infusions/{ann.infusions[0]}/dispense", kit_scan=ann.kit)
-        self.pharmacist.post(
-            f"kits/{di.kit}/waste", reason="Dropped.", at=self.now(), volume_ml="100.00"
-        )
+        self.pharmacist.post(f"kits/{di.kit}/waste", reason="Dropped.", at=self.now(), volume_ml="100.00")
         self.start_refused(ann, "kit_mismatch", kit_scan=bo.kit)
         self.start_refused(ann, "participant_mismatch", participant_scan=bo.number)
         self.start_refused(bo, "participant_mismatch", participant_scan="nobody")
@@ -203,7 +203,9 @@ class Day:
             "accidental-unblindings",
             participant=self.cy.number,
             occurred_at=self.now(),
-            what_happened="The cover slipped." if self.sheets[self.cy.number] == "UC-MSC" else "It was clear.",
+            what_happened="The cover slipped."
+            if self.sheets[self.cy.number] == "UC-MSC"
+            else "It was clear.",
         )
         self.play.sweep()
         self.look_closely()
@@ -242,7 +244,9 @@ class Day:
         self.start_refused(self.fay, "late_entry_needs_reason", started_at=began)
         self.starts(self.fay, 1, started_at=began, reason="The tablet was flat.")
         self.stops(self.fay, 1, "completed", "100.00")
-        self.investigator.refused("interval_too_short", f"infusions/{self.fay.infusions[1]}/order", **self.order())
+        self.investigator.refused(
+            "interval_too_short", f"infusions/{self.fay.infusions[1]}/order", **self.order()
+        )
         for one in (self.ann, self.cy):
             self.orders(one, 2)
             self.prepares(one, 2)
@@ -254,7 +258,13 @@ class Day:
         """What people type into addresses and programs."""
         for name in ("investigator", "monitor"):
             who = self.masked[name]
-            for query in ("arm=A", "treatment=UC-MSC", "slot=1", "ordering=arm", "allocation__slot__sealedarm=1"):
+            for query in (
+                "arm=A",
+                "treatment=UC-MSC",
+                "slot=1",
+                "ordering=arm",
+                "allocation__slot__sealedarm=1",
+            ):
                 for path in ("participants", "infusions", "kits"):
                     who.send("GET", f"/api/v1/{path}?{query}")
             for path in ("unblindings", "preparations", "lots", "arms", f"preparations/{NO_KIT}/label.pdf"):
@@ -379,13 +389,21 @@ class Day:
     def order(self, **changes: str) -> dict[str, str]:
         now = self.moment()
         needed = (now + dt.timedelta(minutes=60)).isoformat()
-        return {"weight_kg": "70.50", "weighed_at": now.isoformat(), "needed_at": needed, "ward": "3", **changes}
+        return {
+            "weight_kg": "70.50",
+            "weighed_at": now.isoformat(),
+            "needed_at": needed,
+            "ward": "3",
+            **changes,
+        }
 
     def orders(self, one: Someone, number: int) -> None:
         self.investigator.post(f"infusions/{one.infusions[number - 1]}/order", **self.order())
 
     def opens_the_sheet(self, one: Someone, number: int) -> tuple[str, dict[str, Any]]:
-        waiting = self.preparer.get(f"preparations?participant={one.record['id']}&status=to_prepare")["results"]
+        waiting = self.preparer.get(f"preparations?participant={one.record['id']}&status=to_prepare")[
+            "results"
+        ]
         (preparation,) = [row for row in waiting if row["infusion"] == one.infusions[number - 1]]
         at = f"preparations/{preparation['id']}"
         sheet = self.preparer.post(f"{at}/open")
@@ -404,7 +422,9 @@ class Day:
     def rejects(self, one: Someone, number: int) -> None:
         at, sheet = self.opens_the_sheet(one, number)
         self.completes(at, sheet)
-        self.second.post(f"{at}/reject", reason="Cells clumped." if len(sheet["components"][0]) == 6 else "Leak.")
+        self.second.post(
+            f"{at}/reject", reason="Cells clumped." if len(sheet["components"][0]) == 6 else "Leak."
+        )
 
     def prepares(self, one: Someone, number: int) -> None:
         """Make a bag as its sheet says, up to its cover; who prints the label shows it to the ward."""

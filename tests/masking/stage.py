@@ -84,7 +84,9 @@ def half_exchanged(arms: Arms) -> dict[str, list[int]]:
     A leak that tells two arms apart, and not which is which, would show here and not in ``exchanged``.
     """
     turn = itertools.cycle((False, True))
-    return {stratum: [1 - arm if next(turn) else arm for arm in sequence] for stratum, sequence in arms.items()}
+    return {
+        stratum: [1 - arm if next(turn) else arm for arm in sequence] for stratum, sequence in arms.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -108,14 +110,14 @@ class Nursery:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            preexec_fn=ends_with_parent(15),  # type: ignore[arg-type]  # noqa: PLW1509
+            preexec_fn=ends_with_parent(15),  # type: ignore[arg-type]
         )
 
     def order(self, **what: Any) -> dict[str, Any]:
         with self._lock:
             assert self._process.stdin
             assert self._process.stdout
-            print(json.dumps(what), file=self._process.stdin, flush=True)  # noqa: T201
+            print(json.dumps(what), file=self._process.stdin, flush=True)
             answer: dict[str, Any] = json.loads(self._process.stdout.readline())
             return answer
 

@@ -66,10 +66,20 @@ def test_the_plays_reach_every_kind_of_thing_that_masked_roles_are_sent(plays: P
     for role in MASKED:
         assert f"masked {role}: GET /api/v1/kits" in asked
         assert f"unmasked {role}: GET /api/v1/unblindings" in asked
-    for act in ("randomize 201", "order 201", "dispense 200", "start 200", "stop 200", "waste 200", "miss 200"):
+    for act in (
+        "randomize 201",
+        "order 201",
+        "dispense 200",
+        "start 200",
+        "stop 200",
+        "waste 200",
+        "miss 200",
+    ):
         assert f"/{act}" in asked, act
     assert asked.count("label of ") == 8
-    assert {seen.what: seen.content for seen in plays.as_listed.seen}["file mail/sent"].count(b"Subject:") > 10
+    assert {seen.what: seen.content for seen in plays.as_listed.seen}["file mail/sent"].count(
+        b"Subject:"
+    ) > 10
 
 
 @pytest.mark.requirement(54)

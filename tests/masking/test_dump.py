@@ -71,10 +71,14 @@ def test_no_column_but_the_sealed_ones_depends_on_the_arms(databases: list[psyco
     [
         ("UPDATE supply_kit SET expires_at = expires_at + interval '1 minute'", "supply_kit.expires_at"),
         ("UPDATE accounts_usedcode SET id = id + 1000", "accounts_usedcode.id"),
-        ("INSERT INTO randomization_slot SELECT gen_random_uuid(), 'x', 1, code FROM randomization_stratum"
-         " LIMIT 1", "randomization_slot.position"),
+        # One row moves to the end of its table.
+        (
+            "WITH moved AS (DELETE FROM randomization_slot WHERE position = 0 RETURNING *)"
+            " INSERT INTO randomization_slot SELECT * FROM moved",
+            "randomization_slot.randomization_number",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_difference_planted_in_one_database_is_found(
     planted: str, found: str, databases: list[psycopg.Connection]
 ) -> None:

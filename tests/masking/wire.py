@@ -34,7 +34,7 @@ class _Kept:
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
 
-    def makefile(self, mode: str) -> io.BytesIO:
+    def makefile(self, _mode: str) -> io.BytesIO:
         return io.BytesIO(self._raw)
 
 

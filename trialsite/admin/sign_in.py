@@ -58,7 +58,7 @@ class SignInForm(AuthenticationForm):
         max_length=16,
         widget=_NeverRepeated(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
     )
-    error_messages = {"invalid_login": NOT_SIGNED_IN, "inactive": NOT_SIGNED_IN}  # noqa: RUF012 - Django's
+    error_messages = {"invalid_login": NOT_SIGNED_IN, "inactive": NOT_SIGNED_IN}
 
     @sensitive_variables()
     def clean(self) -> dict[str, Any]:

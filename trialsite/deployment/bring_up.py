@@ -89,7 +89,7 @@ def _generate_list(evaluation: Evaluation, *, capacity: int) -> None:
     }
     flat = [str(part) for pair in arguments.items() for part in pair]
     whole = evaluation.environment("migrator")
-    environment = {name: whole[name] for name in ("PATH", "HOME", "LANG") if name in whole}
+    environment = {name: value for name, value in whole.items() if name in {"PATH", "HOME", "LANG"}}
     _run(evaluation, ["-m", "randomization.generator", *flat], environment)
 
 

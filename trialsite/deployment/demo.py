@@ -24,7 +24,6 @@ from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from tqdm import tqdm
 
-
 PLANNED = 48
 AT_ONCE = 4
 CELLS_PER_ML = Decimal("10000000")

@@ -12,7 +12,6 @@ from randomization.services.paper_envelopes import print_envelope
 from trialsite.accounts.services import command_line
 from trialsite.clock.services import trial_now
 from trialsite.errors import Refused
-from trialsite.keyfiles import KeyFileError
 
 
 class Command(BaseCommand):

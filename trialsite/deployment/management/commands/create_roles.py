@@ -16,7 +16,7 @@ from trialsite.deployment import roles
 
 class Command(BaseCommand):
     help = "Make roles and database, as the superuser of SUPERUSER_DATABASE_URL. Changes nothing twice."
-    requires_system_checks: list[str] = []  # noqa: RUF012 - Django's own declaration
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(

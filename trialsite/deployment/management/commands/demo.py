@@ -27,10 +27,10 @@ STOP_SECONDS = 60
 
 class Command(BaseCommand):
     help = (
-        f"Serve a fresh evaluation deployment, play the trial with {PLANNED} synthetic participants through its "
-        "REST interface, break one code in an emergency, and verify the exported trail offline."
+        f"Serve a fresh evaluation deployment, play the trial with {PLANNED} synthetic participants through "
+        "its REST interface, break one code in an emergency, and verify the exported trail offline."
     )
-    requires_system_checks: list[str] = []  # noqa: RUF012 - Django's declaration
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(

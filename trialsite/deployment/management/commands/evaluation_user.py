@@ -15,7 +15,7 @@ from trialsite.deployment.demo import one_time_code
 
 class Command(BaseCommand):
     help = 'Print shell assignments for acting as one of the evaluation users: eval "$(...)".'
-    requires_system_checks: list[str] = []  # noqa: RUF012 - Django's declaration
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name")

@@ -16,7 +16,7 @@ from trialsite.deployment.initkeys import make_keys
 
 class Command(BaseCommand):
     help = "Make keys for an evaluation: a folder for each process, and the offline keys in their own."
-    requires_system_checks: list[str] = []  # noqa: RUF012 - Django's own declaration
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--keys", type=Path, required=True, help="New folder for the processes' keys.")

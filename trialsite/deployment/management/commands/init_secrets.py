@@ -21,7 +21,7 @@ class Command(BaseCommand):
         "Make passwords, secrets and a first set of keys for docker compose, and .env from .env.example. "
         "In a trial each offline key is then replaced by one that its holder made."
     )
-    requires_system_checks: list[str] = []  # noqa: RUF012 - Django's own declaration
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--out", type=Path, default=Path("secrets"), metavar="DIR", help="New folder.")

@@ -11,7 +11,7 @@ from trialsite.deployment.reference import ROOT, pages
 
 class Command(BaseCommand):
     help = "Draw docs/reference from the code. With --check, fail where the files differ."
-    requires_system_checks: list[str] = []  # noqa: RUF012 - Django's own declaration
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--check", action="store_true", help="Change nothing; fail on a difference.")

@@ -18,7 +18,7 @@ from trialsite.deployment.supervisor import DiesRepeatedly
 
 class Command(BaseCommand):
     help = "Set up and serve an evaluation deployment until SIGTERM or Ctrl-C; everything in DIR is kept."
-    requires_system_checks: list[str] = []  # noqa: RUF012 - Django's own declaration
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
