@@ -90,10 +90,11 @@ def start_infusion(
         raise
     if started_at < kit.released_at:
         raise FieldsInvalid(FieldFault(("started_at",), "before_release", "The kit was released later."))
+    contradicted = _contradicted(start) if late else []
     _begin(start, late=late)
     if late:
-        infusion.deviations.append(deviation("late_entry", reason, at=at))
-        infusion.deviations.extend(deviation(stop.code, str(stop), at=at) for stop in found)
+        told = [("late_entry", reason), *((stop.code, str(stop)) for stop in found), *contradicted]
+        infusion.deviations.extend(deviation(code, detail, at=at) for code, detail in told)
     infusion.save(update_fields=["status", "kit", "started_at", "deviations"])
     kit.save(update_fields=["status", "ended_at", "end_reason"])
     stated: dict[str, Any] = {
@@ -135,6 +136,18 @@ def _begin(start: Start, *, late: bool) -> None:
     end_open_order(infusion, at=start.started_at, reason="The infusion had begun with another kit.")
     infusion.kit, infusion.started_at = kit, start.started_at
     kit.ended_at, kit.end_reason = None, ""
+
+
+def _contradicted(start: Start) -> list[tuple[str, str]]:
+    """Return the deviations of a late entry that the record had ruled out, or not prepared for."""
+    infusion, kit = start.infusion, start.kit
+    if infusion.status == InfusionStatus.RELEASED:
+        return [("not_dispensed", "The handing over of this kit was not recorded.")]
+    ruled_out = infusion_states.may(infusion.status, InfusionAction.FOUND_STARTED)
+    if ruled_out or kit_states.may(kit.status, KitAction.FOUND_STARTED):
+        said = f"Until then the record said: infusion {infusion.status}, kit {kit.status}."
+        return [("found_started", said)]
+    return []
 
 
 def _fact(status: str, late: Action, found: Action) -> Action:

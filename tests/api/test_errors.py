@@ -37,7 +37,6 @@ def client(db: None) -> Client:
     return a_client(a_person("alma", Role.ADMINISTRATOR))
 
 
-@pytest.mark.requirement(96)
 def test_a_path_that_is_not_there_is_a_problem() -> None:
     assert_problem(Client().get("/nowhere"), 404, "not_found")
     assert_problem(Client().get("/api/v1/nowhere"), 404, "not_found")

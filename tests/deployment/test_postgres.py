@@ -23,6 +23,12 @@ from trialsite.deployment.postgres_programs import NoPostgres, find_programs
 HERE = OsUser(name=None, uid=os.geteuid(), gid=os.getegid())
 
 
+@pytest.fixture(autouse=True)
+def _no_choice_is_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test says itself whose programs it takes."""
+    monkeypatch.delenv("TRIALSITE_POSTGRES", raising=False)
+
+
 @pytest.fixture
 def a_folder(tmp_path: Path) -> Iterator[Path]:
     """A folder for a cluster, which may have to stand elsewhere: pytest's own is closed to others."""
@@ -158,7 +164,6 @@ def test_run_by_root_it_belongs_to_an_unprivileged_user_and_is_found_again_elsew
 
 
 def test_the_machines_programs_come_before_the_wheels(monkeypatch):
-    monkeypatch.delenv("TRIALSITE_POSTGRES", raising=False)
     machine = SimpleNamespace(major=16, origin="machine")
     wheel = SimpleNamespace(major=18, origin="wheel")
     monkeypatch.setattr(postgres_programs, "_machine_folders", lambda: iter(["a folder"]))

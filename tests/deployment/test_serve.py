@@ -97,6 +97,28 @@ def test_moving_the_clock_runs_the_due_sweeps_before_it_answers(served: Deployme
     assert time.monotonic() - started < 5
 
 
+def test_the_readmes_first_day_runs_as_it_is_printed(served: Deployment, tmp_path):
+    block = (ROOT / "README.md").read_text().partition("```bash\n")[2].partition("```")[0]
+    # The block calls the program where a newcomer stands; what it writes goes elsewhere.
+    first_day = block.replace(".venv/bin/python", sys.executable)
+    first_day = first_day.replace("manage.py", str(ROOT / "manage.py"))
+
+    day = subprocess.run(
+        ["bash", "-euo", "pipefail"],
+        input=first_day,
+        cwd=tmp_path,
+        env={**an_environment(), "READY": str(served.ready_file), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert day.returncode == 0, day.stdout + day.stderr
+    assert '"status":"given"' in day.stdout
+    assert '"kits_given":[{' in day.stdout
+    assert day.stdout.rstrip().endswith("verdict: holds, signer not proven")
+
+
 def test_a_second_service_on_the_same_data_is_refused(served: Deployment):
     second = subprocess.run(
         served.command(), cwd=ROOT, env=an_environment(), check=False, capture_output=True, text=True

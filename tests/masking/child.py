@@ -23,6 +23,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import time_machine
 
@@ -65,7 +66,7 @@ class Held:
         self._clock = time_machine.travel(moment, tick=False)
         self._clock.start()
         # ``secrets`` and ``uuid`` draw through one of these two names.
-        os.urandom = random._urandom = chance  # type: ignore[attr-defined,assignment]
+        os.urandom = random._urandom = chance  # type: ignore[attr-defined]
         try:
             self._answer = answer()
         except BaseException:
@@ -153,7 +154,7 @@ def the_application(face: str) -> Application:
         from trialsite.wsgi import application
 
         get_resolver().url_patterns  # noqa: B018 - imported before the fork, once
-        return application  # type: ignore[no-any-return]
+        return application
     return setting_up() if face == "migrator" else sweeping(face)
 
 
@@ -162,7 +163,7 @@ def serve(application: Application, play: dict[str, Any], listener: socket.socke
     from django.conf import settings
     from django.core.mail.backends.filebased import EmailBackend
     from django.db import connections
-    from gunicorn.app.base import BaseApplication
+    from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
     log = os.open(play["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
@@ -171,7 +172,7 @@ def serve(application: Application, play: dict[str, Any], listener: socket.socke
     settings.CHECKPOINT_FILE = play["checkpoint"]
     settings.EMAIL_FILE_PATH = play["mail"]
     # One file, in the order of sending: the names that Django gives hold addresses of memory.
-    EmailBackend._get_filename = lambda _: str(Path(play["mail"]) / "sent")  # type: ignore[method-assign]
+    mock.patch.object(EmailBackend, "_get_filename", return_value=str(Path(play["mail"]) / "sent")).start()
     if play["leaks"]:
         from tests.masking import leaks
 

@@ -45,14 +45,12 @@ def _a_field_that_depends_on_the_arm(arms: Arms) -> None:
         def to_representation(self, instance: Any) -> Any:
             return {**super().to_representation(instance), "regimen": "xy"[_arm(instance.pk, arms)]}
 
-    OneParticipant.Output = Leaking  # type: ignore[misc]
+    OneParticipant.Output = Leaking
 
 
 def _a_longer_message_for_one_arm(arms: Arms) -> None:
-    from supply.services import dispensing
     from supply.services.scanning import KitMismatch
-
-    original = dispensing.scanned_kit
+    from supply.services.scanning import scanned_kit as original
 
     def leaking(kit_scan: str, infusion: Any) -> Any:
         try:
@@ -65,9 +63,7 @@ def _a_longer_message_for_one_arm(arms: Arms) -> None:
 
 
 def _one_byte_of_the_label(arms: Arms) -> None:
-    from supply.services import desk
-
-    original = desk.label_pdf
+    from supply.labels import label_pdf as original
 
     def leaking(content: Any) -> bytes:
         return original(content) + b"\n "[arms[content.randomization_number] :][:1]
@@ -113,7 +109,7 @@ def _who_is_with_whom(arms: Arms) -> None:
             alike = _arm(instance.participant_id, arms) == next(iter(arms.values()))
             return {**super().to_representation(instance), "batch": "xy"[alike]}
 
-    OneInfusion.Output = Leaking  # type: ignore[misc]
+    OneInfusion.Output = Leaking
 
 
 _LEAKS: dict[str, tuple[str, Callable[[Arms], None]]] = {

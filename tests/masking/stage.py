@@ -10,12 +10,8 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-import json
 import os
 import random
-import subprocess
-import sys
-import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -30,11 +26,12 @@ from randomization.generator import bundle_of, draw_numbers
 from tests.cluster import ROOT, Cluster
 from tests.masking import wire
 from tests.masking.compare import Seen
+from tests.masking.nursery import Nursery
 from trialsite import protocol as protocols
 from trialsite.audit.notes import SigningKey
+from trialsite.deployment import roles
 from trialsite.deployment.evaluation import KEYS, PROCESSES
 from trialsite.deployment.initkeys import make_keys
-from trialsite.deployment.processes import ends_with_parent
 from trialsite.keyfiles import read_key_file
 from trialsite.sealing import PublicKeys
 
@@ -96,36 +93,6 @@ class World:
     database: str
     people: Mapping[str, Any]
     arms: Mapping[str, int]
-
-
-class Nursery:
-    """The process that the servers of one face are forked from."""
-
-    def __init__(self, face: str, environment: Mapping[str, str]) -> None:
-        self._lock = threading.Lock()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.masking.child", face],
-            cwd=ROOT,
-            env=dict(environment),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            preexec_fn=ends_with_parent(15),  # type: ignore[arg-type]
-        )
-
-    def order(self, **what: Any) -> dict[str, Any]:
-        with self._lock:
-            assert self._process.stdin
-            assert self._process.stdout
-            print(json.dumps(what), file=self._process.stdin, flush=True)
-            answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-            return answer
-
-    def close(self) -> None:
-        with self._process:
-            assert self._process.stdin
-            self._process.stdin.close()
-            self._process.wait(30)
 
 
 @dataclass
@@ -264,8 +231,7 @@ class Stage:
         self._databases.append(name)
         if template:
             with psycopg.connect(self.cluster.url("postgres"), autocommit=True) as connection:
-                connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" OWNER irt_owner')  # type: ignore[call-overload]
-                connection.execute(f'GRANT CONNECT ON DATABASE "{name}" TO PUBLIC')  # type: ignore[call-overload]
+                roles.create_database(connection, name=name, template=template)
         else:
             self.cluster.create(name)
         return name

@@ -15,7 +15,7 @@ from axes.models import AccessAttempt
 import trialsite.urls.admin  # noqa: F401 - registers the pages
 from tests.masking.compare import differences, report
 from tests.masking.conftest import Played, Plays
-from tests.masking.day import MASKED
+from tests.masking.ward import MASKED
 from trialsite.admin.site import masked_site
 from trialsite.audit.models import VisibleEvent
 

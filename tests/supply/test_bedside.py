@@ -262,6 +262,7 @@ def test_what_the_record_had_ruled_out_can_still_have_happened(day, infusion, ru
 
     assert (fresh(infusion).status, fresh(infusion).kit_id) == ("given", kit.number)
     assert fresh(kit).status == "used"
+    assert "found_started" in [d["code"] for d in fresh(infusion).deviations]
 
 
 def test_another_bag_that_was_ordered_meanwhile_is_not_made(day, infusion):
@@ -286,6 +287,7 @@ def test_an_infusion_begun_late_from_a_bag_whose_handing_over_was_not_recorded(d
     day.start(infusion, started_at=day.now - 16 * MINUTE, reason="night, no pharmacist")
 
     assert fresh(infusion).status == "started"
+    assert [d["code"] for d in fresh(infusion).deviations] == ["late_entry", "not_dispensed"]
 
 
 # Ends
