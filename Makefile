@@ -37,7 +37,7 @@ format: $(VENV)/dev.installed
 	$(VENV)/bin/ruff check --fix .
 
 api: setup
-	$(VENV)/bin/python manage.py spectacular_files
+	$(VENV)/bin/python manage.py write_api_reference
 
 secrets: setup
 	$(VENV)/bin/python manage.py init_secrets --out secrets

@@ -12,6 +12,7 @@ from knox.models import AuthToken
 from tests.people import NOON, PASSWORD, a_client, a_code, a_factor, a_person
 from trialsite.accounts.roles import Role
 from trialsite.accounts.services.factors import Purpose, check_code
+from trialsite.api.models import IdempotentRequest
 
 DENIED = "permission denied|row-level security|must be owner"
 
@@ -50,6 +51,9 @@ def test_an_expired_token_is_refused_and_not_deleted_by_the_masked_login(a_fresh
         "INSERT INTO accounts_usedcode (user_id, purpose, step)"
         " SELECT id, 'unblinding', 1 FROM accounts_user",
         "DELETE FROM accounts_usedcode",
+        "INSERT INTO api_idempotentrequest (user_id, face, key, fingerprint, resource, created_at)"
+        " SELECT id, 'unmasked', 'k', 'f', '', now() FROM accounts_user",
+        "ALTER TABLE api_idempotentrequest DISABLE ROW LEVEL SECURITY",
         "ALTER TABLE accounts_usedcode DISABLE ROW LEVEL SECURITY",
     ],
 )
@@ -62,6 +66,20 @@ def test_no_statement_of_the_masked_login_changes_who_people_are(a_fresh_databas
         pytest.raises(ProgrammingError, match=DENIED),
     ):
         cursor.execute(statement)
+
+
+def test_a_face_sees_and_changes_no_answer_of_the_other(a_fresh_database) -> None:
+    user = a_person("ines", Role.INVESTIGATOR)
+    IdempotentRequest.objects.create(
+        user=user, face="unmasked", key="k", fingerprint="f", resource="r", created_at=NOON
+    )
+
+    with a_fresh_database.logged_in_as("irt_masked"):
+        seen = IdempotentRequest.objects.count()
+        changed = IdempotentRequest.objects.update(resource="another")
+
+    assert (seen, changed) == (0, 0)
+    assert IdempotentRequest.objects.get().resource == "r"
 
 
 def test_the_masked_login_uses_up_codes_of_its_own_sign_in_only(a_fresh_database, factor_keys) -> None:

@@ -219,6 +219,8 @@ def test_a_changed_export_that_a_stranger_signed_anew_is_found_by_the_logs_key(a
     stranger = notes.SigningKey(ORIGIN, SEAL)
 
     forged = zipped(signed_anew(with_entries(files, change(bodies_of(files))), stranger))
+    # The key alone: yesterday's checkpoint would give the stranger away too.
+    (auditor.keys / "yesterday.note").unlink()
 
     code, printed = auditor.verdict(forged, keys=auditor.keys, capsys=capsys)
     assert code == VIOLATED

@@ -193,6 +193,23 @@ def test_a_start_in_the_future_or_before_the_release_is_malformed(day, infusion)
         day.start(infusion, started_at=kit.released_at - MINUTE, reason="the network was down")
 
 
+@pytest.mark.requirement(26)
+def test_a_bag_that_expired_or_whose_window_closed_is_not_handed_over(day, infusion):
+    kit = day.prepare(infusion)
+    late = day.enrol()[0]
+    day.now = kit.expires_at
+    with pytest.raises(Refused) as expired:
+        day.dispense(infusion)
+    day.now = late.closes_at - 2 * HOUR
+    day.prepare(late)
+    day.now = late.closes_at
+    with pytest.raises(Refused) as closed:
+        day.dispense(late)
+
+    assert (expired.value.code, closed.value.code) == ("kit_expired", "window_closed")
+    assert [fresh(row).status for row in (infusion, late)] == ["released", "released"]
+
+
 # Late entries
 
 
