@@ -117,8 +117,6 @@ def test_no_contract_is_weakened_by_an_exception_that_nobody_listed():
         "trialsite.sealing -> trialsite.audit.canonical",
         "trialsite.opening -> trialsite.audit.canonical",
         "trialsite.protocol -> trialsite.audit.canonical",
-        # Shown below to be needed for writing only.
-        "trialsite.audit.canonical -> rfc8785",
     }
 
 

@@ -191,3 +191,16 @@ def test_of_what_only_the_unmasked_side_writes_masked_roles_see_releases_alone()
     unmasked_alone = {kind for kind, writers in WRITERS.items() if writers == {Side.UNMASKED}}
 
     assert unmasked_alone & MASKED_VISIBLE == {Kind.KIT_RELEASED}
+
+
+@pytest.mark.parametrize(
+    ("late", "told"),
+    [(True, []), (False, ["kit 0A1C2D3E is infused, not dispensed"])],
+)
+def test_only_a_late_entry_may_lack_the_handing_over(judge, late, told):
+    kit = {"kit": "0A1C2D3E"}
+    released = an_event("kit.released", about=kit)
+    started = an_event("infusion.started", about=kit, data={"late": late})
+
+    assert judge.told([*the_beginning(), released, started]) == told
+    assert judge.told([*the_beginning(), started]) != []
