@@ -222,7 +222,7 @@ def _unmasked_side(records: dict[str, Any], by: User) -> None:
     supply.SiteReadiness.objects.create(site_id="PUREN", ready_until=dt.datetime(2031, 7, 9, tzinfo=dt.UTC))
     supply.Preparation.objects.create(
         order=records["supply.Order"], site_id="PUREN", status="covered", kit_number=number,
-        sealed_contents={"c": "CANARY"}, prepared_by=by,
+        sealed_contents={"c": "CANARY"}, prepared_by=by, completed_at=NOON,
     )  # fmt: skip
     WorkSession.objects.create(user=by, digest=b"CANARY" * 5, opened_at=NOON, expires_at=NOON)
     Message.objects.create(
@@ -235,7 +235,7 @@ def _sign_in_leftovers(records: dict[str, Any], by: User) -> None:
     AuthToken.objects.create(user=by)
     AuthToken.objects.update(digest="CANARY")
     IdempotentRequest.objects.create(
-        user=by, face="masked", key="CANARY", fingerprint="CANARY", answer={"x": "CANARY"}, created_at=NOON
+        user=by, face="masked", key="CANARY", fingerprint="CANARY", answer='{"x": "CANARY"}', created_at=NOON
     )
     records["axes.AccessAttempt"] = AccessAttempt.objects.create(
         username="mallory", ip_address="198.51.100.7", user_agent="curl", http_accept="",

@@ -218,7 +218,7 @@ class _Call:
     def keep(self, outcome: Outcome, *, body: bool) -> None:
         """Write the answer into the claimed row."""
         IdempotentRequest.objects.filter(user=self.user, face=settings.FACE, key=self.key).update(
-            status=outcome.status, answer=outcome.body if body else None, resource=outcome.resource
+            status=outcome.status, answer=json.dumps(outcome.body) if body else None, resource=outcome.resource
         )
 
     def keep_refusal(self, refusal: Refused) -> None:
@@ -232,7 +232,8 @@ class _Call:
         """Return the answer that was given the first time."""
         status = row.status or 500
         if replay is None or status >= 400:
-            return Outcome(status, row.answer)
+            # Text and not jsonb, which would give the fields back in another order.
+            return Outcome(status, json.loads(row.answer) if row.answer else None)
         return replay(row.resource)
 
     def _same(self, fingerprint: str) -> bool:

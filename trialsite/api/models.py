@@ -20,7 +20,7 @@ class IdempotentRequest(models.Model):
     key = models.CharField(max_length=255)
     fingerprint = models.CharField(max_length=64)
     status = models.PositiveSmallIntegerField(null=True)
-    answer = models.JSONField(null=True)
+    answer = models.TextField(null=True)  # noqa: DJ001 - nothing was kept, or the JSON as it was sent
     resource = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField()
 
