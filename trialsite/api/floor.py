@@ -218,7 +218,9 @@ class _Call:
     def keep(self, outcome: Outcome, *, body: bool) -> None:
         """Write the answer into the claimed row."""
         IdempotentRequest.objects.filter(user=self.user, face=settings.FACE, key=self.key).update(
-            status=outcome.status, answer=json.dumps(outcome.body) if body else None, resource=outcome.resource
+            status=outcome.status,
+            answer=json.dumps(outcome.body) if body else None,
+            resource=outcome.resource,
         )
 
     def keep_refusal(self, refusal: Refused) -> None:
