@@ -4,7 +4,7 @@ The paper code-break envelope of one participant: the way to the treatment with 
 Two pages, printed on one side only, on the unmasked side, for a participant who holds a slot. Page
 1 is the face and names no arm. Page 2 carries the treatment on its middle third and is folded in
 three, so that the dense upper and lower thirds lie over it; both go into an opaque sealed envelope.
-Every opening is entered afterwards with person, time and reason (``unblindings/paper``).
+Every opening is reported to the sponsor afterwards with person, time and reason.
 
 The file has the same length whatever the arm: what differs is padded, as written in the file, to a
 fixed number of bytes. So a print queue or a folder listing tells nothing.

@@ -12,6 +12,7 @@ import argparse
 import fcntl
 import json
 import os
+import secrets
 import select
 import shutil
 import signal
@@ -127,7 +128,7 @@ def keep(folder: Path, *, owner: int) -> None:
 
 def _fill(postgres: Postgres) -> dict[str, Any]:
     postgres.start()
-    passwords = roles.new_passwords()
+    passwords = {login: secrets.token_urlsafe(32) for login in roles.LOGINS}
     with psycopg.connect(postgres.url(database="postgres"), autocommit=True) as connection:
         roles.create_roles(connection, passwords=passwords)
         roles.create_database(connection, name=TEMPLATE)

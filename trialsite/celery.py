@@ -2,7 +2,7 @@
 Celery, which only wakes: every task finds its work in the database and does it once.
 
 The schedule is static. Messages are JSON and carry opaque ids at most; there is no result backend,
-and losing the broker loses nothing (docs/ARCHITECTURE.md, "Schedule").
+and losing the broker loses nothing: what is due stands in the database.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ app.conf.update(
         "heartbeat": _every(15, "trialsite.celery.heartbeat"),
     },
 )
-app.autodiscover_tasks(["randomization", "supply", "trialsite.outbox"])
+app.autodiscover_tasks(["supply", "trialsite.outbox"])
 
 # Set by ``manage.py run_worker``, where worker and beat share one process and its memory.
 in_one_process = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 
@@ -22,10 +21,14 @@ class Refused(Exception):
 
     code: ClassVar[str] = "refused"
     status: ClassVar[int] = 409
+    events: tuple[dict[str, Any], ...] = ()
 
-    def __init__(self, detail: str, *, events: Sequence[dict[str, Any]] = ()) -> None:
+    def __init__(self, detail: str) -> None:
         super().__init__(detail)
-        self.events = tuple(events)
+
+    def leave(self, event: dict[str, Any]) -> None:
+        """Keep one more fact although nothing else is kept."""
+        self.events = (*self.events, event)
 
 
 class NotFound(Refused):

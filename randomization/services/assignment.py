@@ -67,7 +67,7 @@ def take_next_slot(
 
     Two participants can never be handed one slot, and slots go in order: no ``SKIP LOCKED``, which
     could hand out slot n+1 while slot n is rolled back; never a count; never a freed slot. The
-    caller writes the audit event in the same transaction (security note 5.6).
+    caller writes the audit event in the same transaction (docs/adr/0004).
 
     :param levels: the whole stratum as the investigator confirmed it.
     :raises trialsite.accounts.access.NotPermitted: if ``by`` may not randomize at the site.

@@ -4,7 +4,7 @@ Breaking one participant's code in an emergency.
 The order is the promise: the intent is on the trail and committed, a checkpoint over it is signed,
 and only then is the one envelope opened and checked against the published root; the reveal goes on
 the trail, and then the answer leaves. A crash in between leaves a trail that says more than
-happened, never less (security note 6). Nobody's approval, no quota, no lock-out and no queue stands
+happened, never less. Nobody's approval, no quota, no lock-out and no queue stands
 in the way: one investigator of the participant's site, or the emergency desk, suffices.
 
 Every event here is of one kind and one size. A refused attempt cannot be told from a reveal.

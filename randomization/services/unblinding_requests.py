@@ -150,6 +150,6 @@ def record_act(act: str, unblinding: Unblinding, *, at: dt.datetime, body: Mappi
 
 def _on_the_trail(refusal: Refused, body: Mapping[str, Any], *, at: dt.datetime) -> Refused:
     """Return the refusal with the sealed event that outlives it."""
-    event = {"kind": Kind.UNBLINDING, "event_id": new_id(), "at": at, "body": {**body, "act": "denial"}}
-    refusal.events = (*refusal.events, event)
+    denial = {**body, "act": "denial"}
+    refusal.leave({"kind": Kind.UNBLINDING, "event_id": new_id(), "at": at, "body": denial})
     return refusal

@@ -17,7 +17,6 @@ from typing import Final
 from supply.domain.moves import IllegalMove, Move, follow, is_allowed
 
 __all__ = [
-    "ENDED",
     "MOVES",
     "IllegalMove",
     "InfusionAction",
@@ -67,8 +66,6 @@ _S = InfusionStatus
 _A = InfusionAction
 
 _NOT_BEGUN: Final = frozenset({_S.SCHEDULED, _S.OPEN, _S.ORDERED, _S.RELEASED, _S.DISPENSED})
-
-ENDED: Final = frozenset({_S.GIVEN, _S.INTERRUPTED, _S.MISSED, _S.CANCELLED})
 
 MOVES: Final[dict[str, Move]] = {
     _A.OPEN: Move(frozenset({_S.SCHEDULED}), _S.OPEN),

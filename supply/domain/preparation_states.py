@@ -12,9 +12,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-from supply.domain.moves import IllegalMove, Move, follow, is_allowed
+from supply.domain.moves import IllegalMove, Move, follow
 
-__all__ = ["MOVES", "UNRELEASED", "IllegalMove", "PreparationAction", "PreparationStatus", "after", "may"]
+__all__ = ["MOVES", "UNRELEASED", "IllegalMove", "PreparationAction", "PreparationStatus", "after"]
 
 
 class PreparationStatus(StrEnum):
@@ -55,11 +55,6 @@ MOVES: Final[dict[str, Move]] = {
     # The order behind it was cancelled.
     _A.CANCEL: Move(UNRELEASED, _S.CANCELLED),
 }
-
-
-def may(status: str, action: str) -> bool:
-    """Say whether ``action`` may follow ``status``: the question form of ``after``."""
-    return is_allowed(MOVES, status, action)
 
 
 def after(status: str, action: str) -> PreparationStatus:

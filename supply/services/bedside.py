@@ -168,7 +168,7 @@ def _leave_near_miss(stop: Refused, infusion: Infusion, *, by: User, at: dt.date
         kit=infusion.kit_id,
         data={"stop": stop.code},
     )
-    stop.events = (*stop.events, near_miss)
+    stop.leave(near_miss)
 
 
 @transaction.atomic

@@ -143,8 +143,7 @@ def complete_preparation(
     try:
         sealed, quality = _contents(preparation, lot=lot, prepared_at=prepared_at, contents=contents, at=at)
     except Refused as refusal:
-        denial = step_event(preparation, "complete", by=by, at=at, data={"refused": refusal.code})
-        refusal.events = (*refusal.events, denial)
+        refusal.leave(step_event(preparation, "complete", by=by, at=at, data={"refused": refusal.code}))
         raise
     protocol = protocol_for(preparation.order.infusion)
     preparation.status = after

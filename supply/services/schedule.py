@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
@@ -21,7 +20,7 @@ from supply.domain import infusion_states
 from supply.domain.infusion_states import InfusionAction, InfusionStatus
 from supply.domain.kit_states import UNSTARTED
 from supply.models import Infusion, Kit
-from supply.services.expiring import expire
+from supply.services.expiring import expire, expire_bag_in_hand
 from supply.services.records import end_open_order, locked, locked_kit
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Role
@@ -32,7 +31,6 @@ from trialsite.outbox import services as outbox
 WORKER = "system:worker"
 # The second reminder goes out this long before the time to aim for.
 REMIND_BEFORE_TARGET = dt.timedelta(hours=2)
-_BATCH = 200
 _I = InfusionStatus
 _UNTOUCHED = (_I.SCHEDULED, _I.OPEN)
 _NOT_BEGUN = (*_UNTOUCHED, _I.ORDERED, _I.RELEASED, _I.DISPENSED)
@@ -99,6 +97,7 @@ def _close(infusion_id: uuid.UUID, *, at: dt.datetime) -> bool:
     infusion = locked(Infusion.objects.get(pk=infusion_id))
     if infusion.status not in _NOT_BEGUN or at < infusion.closes_at:
         return False
+    expire_bag_in_hand(infusion, at=at)
     infusion.status = infusion_states.after(infusion.status, InfusionAction.CLOSE)
     infusion.save(update_fields=["status"])
     end_open_order(infusion, at=at, reason="The infusion's window closed.")
@@ -168,11 +167,5 @@ def _record(kind: Kind, infusion: Infusion, *, at: dt.datetime) -> None:
 
 
 def _each(due: QuerySet[Infusion] | QuerySet[Kit], work: Callable[..., bool]) -> int:
-    """Do ``work`` with each key that is due now, batch by batch, and count where it was done."""
-    keys = iter(list(due.order_by("pk").values_list("pk", flat=True)))
-    return sum(work(key) for batch in _batches(keys) for key in batch)
-
-
-def _batches(keys: Iterator[object]) -> Iterable[list[object]]:
-    while batch := list(islice(keys, _BATCH)):
-        yield batch
+    """Do ``work`` with each key that is due now, and count where it was done."""
+    return sum(work(key) for key in list(due.order_by("pk").values_list("pk", flat=True)))

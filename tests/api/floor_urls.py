@@ -82,8 +82,9 @@ class Stopped(_Write):
 
         def work() -> Outcome:
             a_message(fields["subject"])
-            event = {"kind": Kind.BEDSIDE_STOPPED, "by": by, "at": NOON, "about": {}}
-            raise Forbidden("It is stopped.", events=[event])
+            refusal = Forbidden("It is stopped.")
+            refusal.leave({"kind": Kind.BEDSIDE_STOPPED, "by": by, "at": NOON, "about": {}})
+            raise refusal
 
         return perform(request, work)
 

@@ -110,14 +110,8 @@ def test_every_contract_is_seen_to_break():
     assert {contract for contract, _, _ in OFFENCES} == set(NAMES)
 
 
-def test_no_contract_is_weakened_by_an_exception_that_nobody_listed():
-    excepted = {line for contract in CONTRACTS for line in contract.get("ignore_imports", [])}
-
-    assert excepted == {
-        "trialsite.sealing -> trialsite.audit.canonical",
-        "trialsite.opening -> trialsite.audit.canonical",
-        "trialsite.protocol -> trialsite.audit.canonical",
-    }
+def test_no_contract_is_weakened_by_an_exception():
+    assert [contract["name"] for contract in CONTRACTS if "ignore_imports" in contract] == []
 
 
 @pytest.mark.requirement(50, 47)

@@ -88,9 +88,10 @@ class Held:
 
 def sweeping(face: str) -> Application:
     """Return an application that does one round of the signer's or the worker's work when asked."""
+    from supply.services import schedule
     from trialsite import celery
     from trialsite.clock import services as clock
-    from trialsite.deployment.management.commands import run_signer, run_worker
+    from trialsite.deployment.management.commands import run_signer
 
     celery.app.loader.import_default_modules()  # the tasks, as a worker does when it starts
 
@@ -99,8 +100,7 @@ def sweeping(face: str) -> Application:
             run_signer.Command()._tick(0)
             return
         generation = clock.pending_sweep(swept="worker_swept")
-        for name in run_worker.SWEEPS:
-            celery.app.tasks[name]()
+        schedule.run_all(at=clock.trial_now())
         if generation is not None:
             clock.report_swept(swept="worker_swept", generation=generation)
 

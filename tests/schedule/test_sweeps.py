@@ -115,7 +115,7 @@ def test_sweeps_that_run_twice_and_in_any_order_end_in_one_state_and_do_nothing_
         for sweep in order * 2:
             sweep(at=at)
         kits = list(Kit.objects.order_by("number").values_list("number", "status"))
-        infusions = list(Infusion.objects.order_by("id").values_list("id", "status"))
+        infusions = list(Infusion.objects.order_by("id").values_list("id", "status", "kit_id"))
         kinds = sorted(Entry.objects.filter(position__gte=before).values_list("kind", flat=True))
         messages = sorted(Message.objects.values_list("dedupe_key", flat=True))
         states.append((kits, infusions, kinds, messages))

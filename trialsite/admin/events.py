@@ -11,11 +11,9 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Coalesce
 
 from trialsite.accounts.models import User
-from trialsite.audit.kinds import Kind
+from trialsite.audit.kinds import WITHOUT_ACTOR
 from trialsite.audit.models import VisibleEvent
 
-# Who released a bag could be told from who prepared it; the masked side learns the role only.
-KINDS_WITHOUT_ACTOR = frozenset({Kind.KIT_RELEASED.value})
 # Identifiers that the masked side knows anyway. What else an event is about is neither shown nor found.
 ABOUT = (
     "trial",
@@ -45,7 +43,7 @@ def visible_events() -> QuerySet[Any]:
         acting=KT("event__act"), role=KT("event__role"), trial_time=KT("event__at")
     ).annotate(
         actor=Case(
-            When(kind__in=KINDS_WITHOUT_ACTOR, then=Value(None)), default=named, output_field=TextField()
+            When(kind__in=list(WITHOUT_ACTOR), then=Value(None)), default=named, output_field=TextField()
         )
     )
 

@@ -194,7 +194,6 @@ class _Call:
         self.message = _message(request)
         # A signature is no part of the comparison, so a refused one must stay repeatable.
         self.signed = "signature" in request.data
-        self.row: IdempotentRequest | None = None
 
     def claim(self) -> _Claim:
         """
@@ -212,7 +211,6 @@ class _Call:
         row = IdempotentRequest.objects.get(user=self.user, face=settings.FACE, key=self.key)
         if not first and not self._same(row.fingerprint):
             raise IdempotencyKeyReused("This Idempotency-Key was used with another request.")
-        self.row = row
         return _Claim(row, first)
 
     def keep(self, outcome: Outcome, *, body: bool) -> None:

@@ -59,14 +59,12 @@ class Endpoint(APIView):
     One path.
 
     ``permissions``: method -> what it takes; None for any signed-in person; absent is refused.
-    ``query``: names of the query parameters that GET takes.
     ``idempotent``: whether POST takes ``Idempotency-Key`` (it does, if it goes through the floor).
     ``work_session``: whether ``X-Session`` is needed beside the token.
     ``created``: whether POST answers 201.
     """
 
     permissions: ClassVar[dict[str, Permission | None]] = {}
-    query: ClassVar[frozenset[str]] = frozenset()
     idempotent: ClassVar[bool] = True
     work_session: ClassVar[bool] = False
     created: ClassVar[bool] = False
@@ -86,7 +84,7 @@ class Endpoint(APIView):
 
     def known_parameters(self) -> frozenset[str]:
         """Return the names of the query parameters that GET takes."""
-        return self.query
+        return frozenset()
 
     def check_query(self, request: Request) -> None:
         """
@@ -132,7 +130,7 @@ class ListEndpoint(Endpoint, GenericAPIView[Any]):
 
     def known_parameters(self) -> frozenset[str]:
         named = frozenset(self.filterset_class.base_filters) if self.filterset_class else frozenset()
-        return self.query | named | Pages.PARAMETERS
+        return named | Pages.PARAMETERS
 
     def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
         return self.Output

@@ -93,6 +93,9 @@ WRITERS: Final[Mapping[Kind, frozenset[Side]]] = MappingProxyType(
 # nor fields tell them apart. A report of an accidental unblinding stands in clear but for its text.
 SEALED: Final = frozenset({Kind.UNBLINDING, Kind.PREPARATION})
 
+# Who released a bag could be told from who prepared it; masked roles learn the role only.
+WITHOUT_ACTOR: Final = frozenset({Kind.KIT_RELEASED})
+
 # Of the pharmacy's work masked roles see one thing, that a kit was released.
 MASKED_VISIBLE: Final = frozenset(
     {

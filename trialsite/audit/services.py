@@ -74,7 +74,7 @@ def record_sealed(*, kind: Kind, event_id: uuid.UUID, at: dt.datetime, body: Map
     Append an event whose whole body only the auditor and the safety desk can read.
 
     Neither actor nor participant stands in clear, and every body has the same size, so that a
-    request, a denial, a reveal and a read cannot be told apart (security note 3.2).
+    request, a denial, a reveal and a read cannot be told apart (docs/specs/sealed.md).
 
     :raises trialsite.sealing.BodyTooLarge: if ``body`` does not fit the one size.
     """

@@ -4,7 +4,7 @@ Signed checkpoints of the trail, and the alarm when the trail has gone back.
 The last signed checkpoint is kept in a file outside the database. Before each signature the trail
 must still contain it: a restored older backup is shorter, and a rewritten one has another root.
 Either stops the signing, since the allocation that follows such a restore would hand out slots
-that are already used (security note 3.3; after FiloSottile/sunlight's lock).
+that are already used (after FiloSottile/sunlight's lock).
 """
 
 from __future__ import annotations

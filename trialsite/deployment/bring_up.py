@@ -18,10 +18,12 @@ from pathlib import Path
 import psycopg
 
 from trialsite.deployment import roles
+from trialsite.deployment.demo import one_time_code
 from trialsite.deployment.evaluation import DATABASE, ROOT, Evaluation, write_private
 from trialsite.deployment.postgres import Postgres
 
 PERSON = "Evaluation"
+SIGNER = "statistician"
 
 logger = logging.getLogger(__name__)
 
@@ -108,22 +110,26 @@ def _activate(evaluation: Evaluation) -> None:
     """Sign as a person of the evaluation, whose one-time codes the unmasked face's key checks."""
     factor_key = str(evaluation.keys / "unmasked" / "factor-unmasked-1.key")
     environment = {**evaluation.environment("migrator"), "FACTOR_KEY_FILE": factor_key}
-    command = ["manage.py", "activate_trial", "--evaluation", "--users", str(evaluation.users)]
-    _run(evaluation, command, environment)
+    person = json.loads(evaluation.users.read_bytes())[SIGNER]
+    signature = f"{person['password']}\n{one_time_code(person['totp_secret'])}\n"
+    command = ["manage.py", "activate_trial", "--by", SIGNER, "--signature-file", "-"]
+    _run(evaluation, command, environment, given=signature)
 
 
 def _manage(evaluation: Evaluation, *arguments: str, face: str = "migrator") -> None:
     _run(evaluation, ["manage.py", *arguments], evaluation.environment(face))
 
 
-def _run(evaluation: Evaluation, arguments: list[str], environment: Mapping[str, str]) -> None:
+def _run(
+    evaluation: Evaluation, arguments: list[str], environment: Mapping[str, str], *, given: str = ""
+) -> None:
     log: Path = evaluation.log("set-up")
     with log.open("ab") as output:
         ended = subprocess.run(
             [sys.executable, *arguments],
             cwd=ROOT,
             env=dict(environment),
-            stdin=subprocess.DEVNULL,
+            input=given.encode(),
             stdout=output,
             stderr=output,
             check=False,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig
@@ -44,6 +45,11 @@ def _keys() -> Iterator[checks.CheckMessage]:
     for name, holders in KEY_HOLDERS.items():
         if getattr(settings, name) and settings.FACE in SERVING - holders:
             yield checks.Error(f"The {settings.FACE} process must not be given {name}.", id="trialsite.E003")
+
+    if settings.FACE in KEY_HOLDERS["LOG_KEY_FILE"] and not (
+        settings.CHECKPOINT_FILE and Path(settings.CHECKPOINT_FILE).parent.is_dir()
+    ):
+        yield checks.Error("CHECKPOINT_FILE names no file in an existing folder.", id="trialsite.E008")
 
 
 def _evaluation() -> Iterator[checks.CheckMessage]:

@@ -63,7 +63,6 @@ TABLES: dict[str, Row] = {
     "accounts_worksession": Row("", APPEND, ""),
     "knox_authtoken": Row(READ, READ, ""),
     # A request and how it ended are never taken back.
-    # A request and how it ended are never taken back.
     "api_idempotentrequest": Row(_ANSWERED, _ANSWERED, ""),
     # Outbox: both faces write what is to leave, the worker sends it.
     "outbox_message": Row(APPEND, APPEND, "SELECT, INSERT, UPDATE (sent_at, attempts, next_attempt_at)"),

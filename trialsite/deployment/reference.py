@@ -61,7 +61,6 @@ VARIABLES = {
     "CHECKPOINT_FILE": "Where the last signed checkpoint is kept, outside the database.",
     "ALLOWED_HOSTS": "Host names that the web process answers to.",
     "SSL_REDIRECT": "Whether plain HTTP is redirected; off only behind a proxy that does it.",
-    "STATIC_ROOT": "Where `collectstatic` would put files; the web process does not need it.",
     "MAIL_DIR": "Folder that e-mails are written to instead of being sent; evaluation.",
     "EMAIL_URL": "The mail server.",
     "MAIL_FROM": "Sender of e-mails.",

@@ -8,7 +8,6 @@ own, whose privileges are the table in ``trialsite.deployment.grants``.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 
 import psycopg
@@ -18,11 +17,6 @@ OWNER = "irt_owner"
 MIGRATOR = "irt_migrator"
 APPLICATION_ROLES = ("irt_masked", "irt_unmasked", "irt_worker")
 LOGINS = (MIGRATOR, *APPLICATION_ROLES)
-
-
-def new_passwords() -> dict[str, str]:
-    """Return a random password for every login."""
-    return {login: secrets.token_urlsafe(32) for login in LOGINS}
 
 
 def create_roles(connection: psycopg.Connection, *, passwords: Mapping[str, str]) -> None:

@@ -17,15 +17,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandError
+from django.core.management.base import BaseCommand, CommandError
 
 from trialsite.accounts.models import Site, User
 from trialsite.accounts.roles import Role
 from trialsite.accounts.services.factors import Purpose
 from trialsite.accounts.services.signatures import verify_signature
 from trialsite.clock.services import real_now
+from trialsite.errors import Refused
 
 OPERATOR = "system:operator"
+
+
+class PersonalCommand(BaseCommand):
+    """A command by which a person acts: a refusal is told in its own words, without a traceback."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except Refused as refusal:
+            raise CommandError(f"{refusal} ({refusal.code})") from refusal
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -42,7 +42,6 @@ class Purpose(StrEnum):
 
     UNBLINDING = "unblinding"
     SESSION = "session"
-    SIGNATURE = "signature"
     COMMAND = "command"
     # The masked login may write used codes of this prefix only (migration 0002).
     MASKED_SIGN_IN = "masked-sign-in"

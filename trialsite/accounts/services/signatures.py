@@ -8,13 +8,10 @@ an emergency unblinding, so a wrong one costs the time of one password hash and 
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
 
 from trialsite.accounts.models import User
 from trialsite.accounts.services.factors import Purpose, check_code
 from trialsite.errors import Refused
-
-_REFUSED = "The password or the one-time code was not accepted."
 
 
 class SignatureRejected(Refused):
@@ -23,8 +20,8 @@ class SignatureRejected(Refused):
     code = "signature_rejected"
     status = 403
 
-    def __init__(self, detail: str = _REFUSED, *, events: tuple[dict[str, Any], ...] = ()) -> None:
-        super().__init__(detail, events=events)
+    def __init__(self) -> None:
+        super().__init__("The password or the one-time code was not accepted.")
 
 
 def verify_signature(*, user: User, password: str, otp: str, purpose: Purpose, at_real: dt.datetime) -> None:

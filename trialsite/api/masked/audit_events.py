@@ -13,10 +13,9 @@ from rest_framework.response import Response
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
 from trialsite.api.views import ListEndpoint
+from trialsite.audit.kinds import WITHOUT_ACTOR
 from trialsite.audit.models import VisibleEvent
 
-# Who released a bag could be told from who prepared it; the masked side learns the role only.
-KINDS_WITHOUT_ACTOR = frozenset({"kit.released"})
 # Identifiers that the masked side knows anyway. What else an event is about stays out.
 ABOUT = ("participant", "infusion", "order", "kit", "site", "user")
 
@@ -72,7 +71,7 @@ def _usernames(events: list[VisibleEvent]) -> dict[str, str]:
 
 def _shown(event: VisibleEvent, names: dict[str, str]) -> dict[str, Any]:
     body = event.event
-    hidden = event.kind in KINDS_WITHOUT_ACTOR
+    hidden = event.kind in WITHOUT_ACTOR
     return {
         "kind": event.kind,
         "at": body["at"],

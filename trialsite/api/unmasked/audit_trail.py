@@ -14,8 +14,15 @@ from randomization.models import RandomizationList
 from trialsite.accounts.roles import Permission
 from trialsite.api.views import Endpoint, PublicEndpoint
 from trialsite.audit.export import bundle
-from trialsite.audit.signing import latest_checkpoint
-from trialsite.errors import NotFound
+from trialsite.audit.signing import TrailRolledBack, latest_checkpoint
+from trialsite.errors import NotFound, Refused
+
+
+class TrailHasGoneBack(Refused):
+    """The trail no longer holds what was last signed: a restored older copy, or worse."""
+
+    code = "trail_has_gone_back"
+    status = 503
 
 
 class TrailCheckpoint(PublicEndpoint):
@@ -37,7 +44,10 @@ class TrailExport(Endpoint):
     @extend_schema(responses={(200, "application/zip"): OpenApiTypes.BINARY})
     def get(self, request: Request) -> HttpResponse:  # noqa: ARG002 - Django REST framework's signature
         committed = RandomizationList.objects.first()
-        content = bundle(commitment_note=committed.commitment_note if committed else "")
+        try:
+            content = bundle(commitment_note=committed.commitment_note if committed else "")
+        except TrailRolledBack:
+            raise TrailHasGoneBack("The trail has gone back behind what was signed.") from None
         response = HttpResponse(content, content_type="application/zip")
         response["Content-Disposition"] = 'attachment; filename="audit-trail.zip"'
         return response

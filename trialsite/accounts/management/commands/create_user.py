@@ -7,13 +7,13 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from trialsite.accounts.services import command_line, people
 from trialsite.clock.services import trial_now
 
 
-class Command(BaseCommand):
+class Command(command_line.PersonalCommand):
     help = "Make an account without any role. The password is asked for, or read from standard input."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from trialsite.accounts.roles import Role
 from trialsite.accounts.services import command_line, people
 from trialsite.clock.services import trial_now
 
 
-class Command(BaseCommand):
+class Command(command_line.PersonalCommand):
     help = "End a person's role; it acts on the next request."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

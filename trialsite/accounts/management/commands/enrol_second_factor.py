@@ -5,13 +5,11 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from trialsite.accounts.services import command_line, factors
 from trialsite.clock.services import trial_now
 
 
-class Command(BaseCommand):
+class Command(command_line.PersonalCommand):
     help = (
         "Give a person a new one-time-code secret, in place of any older one. The otpauth URI for their "
         "authenticator is printed this once. FACTOR_KEY_FILE or MASKED_FACTOR_KEY_FILE must name the key of "

@@ -5,15 +5,13 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Role
 from trialsite.accounts.services import command_line, people
 from trialsite.clock.services import trial_now
 
 
-class Command(BaseCommand):
+class Command(command_line.PersonalCommand):
     help = "Give a person a role. Two people stand for it: --by signs, --approved-by is the second."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

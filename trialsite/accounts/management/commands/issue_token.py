@@ -6,13 +6,11 @@ import datetime as dt
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from trialsite.accounts.services import command_line, tokens
 from trialsite.clock.services import trial_now
 
 
-class Command(BaseCommand):
+class Command(command_line.PersonalCommand):
     help = "Issue a REST token. It is printed this once, alone on standard output, and kept as a digest only."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from trialsite.accounts.services import command_line, tokens
 from trialsite.clock.services import trial_now
 
 
-class Command(BaseCommand):
+class Command(command_line.PersonalCommand):
     help = "Revoke every REST token of a person, at once."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -7,13 +7,11 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from trialsite.accounts.services import command_line, people
 from trialsite.clock.services import trial_now
 
 
-class Command(BaseCommand):
+class Command(command_line.PersonalCommand):
     help = "Replace a person's password. The new one is asked for, or read from standard input."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -10,9 +10,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from trialsite import protocol
+from trialsite.audit import notes
 from trialsite.audit.kinds import Kind
 from trialsite.audit.models import Head
-from trialsite.audit.services import record
+from trialsite.audit.services import public_keys, record
 from trialsite.clock.models import TrialClock
 from trialsite.clock.services import real_now
 
@@ -29,6 +30,10 @@ class Command(BaseCommand):
 
     def handle(self, *, by: str, trial: str, **_options: Any) -> None:
         study = protocol.load(trial).protocol
+        origin = f"{settings.DEPLOYMENT}/{study}"
+        key = notes.VerifierKey.parse(public_keys().log).name
+        if key != origin:
+            raise CommandError(f"The log key is {key}'s and the trail would be {origin}'s.")
         with transaction.atomic():
             if Head.objects.get().size:
                 raise CommandError("The trail has its genesis event already.")
@@ -39,7 +44,7 @@ class Command(BaseCommand):
                 at=real_now(),
                 about={},
                 data={
-                    "origin": f"{settings.DEPLOYMENT}/{study}",
+                    "origin": origin,
                     "study": study,
                     "evaluation": settings.EVALUATION,
                     "started_by": by,

@@ -11,16 +11,11 @@ from celery.beat import EmbeddedService, Scheduler
 from django.core.management.base import BaseCommand
 from django.db import connection
 
+from supply.services import schedule
 from trialsite import celery
 from trialsite.clock import services as clock
 
 WATCH_SECONDS = 0.1
-SWEEPS = (
-    "supply.tasks.sweep_windows",
-    "supply.tasks.send_reminders",
-    "supply.tasks.expire_kits",
-    "trialsite.outbox.tasks.deliver",
-)
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +52,7 @@ def _sweep_when_the_clock_moves(stop: threading.Event) -> None:
         try:
             generation = clock.pending_sweep(swept="worker_swept")
             if generation is not None:
-                for name in SWEEPS:
-                    celery.app.tasks[name]()
+                schedule.run_all(at=clock.trial_now())
                 clock.report_swept(swept="worker_swept", generation=generation)
         except Exception:
             # The call that moved the clock waits for this thread: it tries again, whatever failed.
