@@ -3,8 +3,8 @@ Private keys at rest: one key, one file, one line.
 
     trialsite-key/v1 <alg> <kid> <created, RFC 3339> <32 bytes, base64>
 
-A file that anyone but its owner may read is refused, because a key that others may read is not a
-secret any more. A file is written once and never replaced: rotation makes a new key id.
+A file that anyone but its owner may read, or whose owner is neither this process's user nor root, is
+refused, because a key that others may read is not a secret any more. A file is written once and never replaced: rotation makes a new key id.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def read_key_file(path: str | os.PathLike[str]) -> KeyFile:
     Read one key.
 
     :raises KeyFileError: if the file is missing, is no regular file, may be read or written by
-        anyone but its owner, or is not exactly one well-formed line.
+        anyone but its owner, belongs to another user than this process's or root, or is not exactly one well-formed line.
     """
     name = os.fspath(path)
     try:
@@ -90,6 +90,8 @@ def read_key_file(path: str | os.PathLike[str]) -> KeyFile:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise KeyFileError(f"{name}: not a regular file.")
+        if status.st_uid not in (0, os.geteuid()):
+            raise KeyFileError(f"{name}: belongs to user {status.st_uid}, who may read and change it.")
         if status.st_mode & 0o077:
             mode = stat.S_IMODE(status.st_mode)
             raise KeyFileError(f"{name}: mode {mode:04o} lets others read the key; use 0400.")

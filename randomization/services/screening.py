@@ -136,11 +136,12 @@ def _age(stated: _Stated, *, site: Site, protocol: Protocol, at: dt.datetime) ->
     """Return the age at consent in whole years, once dates and weight are such as can be."""
     zone = ZoneInfo(site.time_zone)
     dose = protocol.dose
-    faults = []
     if stated.consented_at > at:
-        faults.append(
+        # Before anything is reckoned from it: the last moment of the calendar has no local date.
+        raise FieldsInvalid(
             FieldFault(("consented_at",), "in_the_future", "Consent was given at some time before now.")
         )
+    faults = []
     if stated.birth_date > stated.consented_at.astimezone(zone).date():
         faults.append(FieldFault(("birth_date",), "after_consent", "Birth is before consent."))
     if not dose.weight_min_kg <= stated.weight_kg <= dose.weight_max_kg:

@@ -41,6 +41,12 @@ def test_rfc_6238s_own_code_is_right(ines: User, monkeypatch: pytest.MonkeyPatch
     assert check_code(user=ines, otp="287082", purpose=Purpose.SESSION, at=at)
 
 
+def test_a_code_may_be_typed_as_apps_show_it_in_two_halves(ines: User) -> None:
+    otp = a_code(a_factor(ines), NOON)
+
+    assert check_code(user=ines, otp=f" {otp[:3]} {otp[3:]}", purpose=Purpose.SESSION, at=NOON)
+
+
 def test_a_code_works_once_for_each_purpose(ines: User) -> None:
     otp = a_code(a_factor(ines), NOON)
 

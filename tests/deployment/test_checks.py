@@ -9,6 +9,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from tests.deployment.serving import ROOT, an_environment
+from trialsite.deployment import web
 from trialsite.deployment.checks import refuse_a_wrong_start, start_is_allowed
 
 A_KEY = "/run/secrets/key"
@@ -65,11 +66,18 @@ def test_a_face_that_is_none_is_refused(settings):
     assert _refusals(settings, FACE="everything") == {"trialsite.E001"}
 
 
-def test_a_serving_process_without_a_secret_of_its_own_is_refused(settings, monkeypatch):
-    monkeypatch.delenv("SECRET_KEY", raising=False)
+@pytest.mark.parametrize("secret", ["supervisor-signs-nothing", "s" * 31])
+@pytest.mark.parametrize("face", ["masked", "unmasked", "signer", "worker"])
+def test_a_serving_process_without_a_secret_of_its_own_is_refused(settings, face, secret):
+    assert _refusals(settings, FACE=face, SECRET_KEY=secret) == {"trialsite.E002"}
 
-    assert _refusals(settings, FACE="masked") == {"trialsite.E002"}
-    assert _refusals(settings, FACE="supervisor") == set()
+
+def test_a_supervisor_needs_no_secret(settings):
+    assert _refusals(settings, FACE="supervisor", SECRET_KEY="supervisor-signs-nothing") == set()
+
+
+def test_a_secret_of_32_characters_is_one(settings):
+    assert _refusals(settings, FACE="masked", SECRET_KEY="s" * 32) == set()
 
 
 def test_what_is_for_evaluation_only_is_refused_in_a_trial(settings):
@@ -99,7 +107,7 @@ def _ended(arguments: list[str], **environment: str) -> subprocess.CompletedProc
     return subprocess.run(
         [sys.executable, "-m", *arguments],
         cwd=ROOT,
-        env={**an_environment(), "SECRET_KEY": "of-this-test", **environment},
+        env={**an_environment(), "SECRET_KEY": "of-this-test-and-long-enough-to-be-one", **environment},
         check=False,
         capture_output=True,
         text=True,
@@ -131,10 +139,26 @@ def test_a_celery_process_that_cannot_tell_whose_database_it_has_does_not_start(
     assert "OperationalError" in ended.stderr
 
 
-def test_a_masked_web_process_with_the_code_break_key_does_not_start():
-    gunicorn = ["gunicorn", "--config", "python:trialsite.deployment.web"]
+WEB = ["gunicorn", "--config", "python:trialsite.deployment.web"]
 
-    ended = _ended(gunicorn, TRIALSITE_FACE="masked", CODE_BREAK_KEY_FILE=A_KEY)
+
+def test_a_masked_web_process_with_the_code_break_key_does_not_start():
+    ended = _ended(WEB, TRIALSITE_FACE="masked", CODE_BREAK_KEY_FILE=A_KEY)
 
     assert ended.returncode != 0
     assert "must not be given CODE_BREAK_KEY_FILE" in ended.stderr
+
+
+def test_a_web_process_with_an_empty_secret_does_not_start():
+    ended = _ended(WEB, TRIALSITE_FACE="masked", SECRET_KEY="")
+
+    assert ended.returncode != 0
+    assert "fewer than 32 characters" in ended.stderr
+
+
+@pytest.mark.parametrize("face", ["signer", "worker", "migrator", "supervisor"])
+def test_a_web_process_has_one_of_the_two_faces(settings, face):
+    settings.FACE = face
+
+    with pytest.raises(ImproperlyConfigured, match="masked or unmasked"):
+        web.on_starting(None)

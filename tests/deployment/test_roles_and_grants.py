@@ -86,6 +86,30 @@ def test_no_application_login_takes_on_another_or_makes_a_table(a_fresh_database
             session.execute("CREATE TEMPORARY TABLE mine (id int)")
 
 
+@pytest.mark.parametrize(
+    ("login", "lock", "idle"),
+    [("irt_masked", "10s", "10s"), ("irt_unmasked", "5s", "15s"), ("irt_worker", "10s", "10s")],
+)
+def test_no_application_login_waits_or_idles_for_ever(a_fresh_database, login, lock, idle):
+    with psycopg.connect(a_fresh_database.url(login), autocommit=True) as session:
+        assert session.execute("SHOW lock_timeout").fetchone() == (lock,)
+        assert session.execute("SHOW idle_in_transaction_session_timeout").fetchone() == (idle,)
+
+
+def test_connections_are_left_to_the_unmasked_side_however_many_the_others_open(a_fresh_database):
+    with psycopg.connect(a_fresh_database.url(), autocommit=True) as session:
+        limits = dict(session.execute("SELECT rolname, rolconnlimit FROM pg_roles").fetchall())
+        (all_of_them,) = session.execute("SELECT current_setting('max_connections')::int").fetchone()
+
+    assert {login: limits[login] for login in LOGINS} == {
+        "irt_migrator": -1,
+        "irt_masked": 60,
+        "irt_unmasked": -1,
+        "irt_worker": 20,
+    }
+    assert all_of_them - 60 - 20 >= 100
+
+
 def test_the_owner_cannot_log_in(a_fresh_database):
     owner = a_fresh_database.url("irt_masked").replace("irt_masked", "irt_owner")
 

@@ -4,6 +4,7 @@ Who gets what from each route, written by hand from docs and contract and not co
 A cell is what a person of the role is answered about things of the site PUREN:
 
     y   what they asked for, or a refusal for a reason other than who they are (400, 409, …)
+    r   led on to the description
     l   a list in which the site's things do not stand
     s   that their signature is wrong: the role lets them as far as that
     4   404, as if it did not exist
@@ -41,10 +42,12 @@ OF_A_SITE = {"inv", "pha", "nur", "out", "pre"}
 
 MASKED = """
                                       anon non inv pha nur out mon mgr pre umo sta dsm saf eme aud rel adm
+GET  /                                r    r   rr  rr  rr  rr  r   r   rr  r   r   r   r   r   r   r   r
 GET  /livez                           y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
 GET  /readyz                          y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
 GET  openapi.yaml                     y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
 GET  docs                             y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  docs/                            r    r   rr  rr  rr  rr  r   r   rr  r   r   r   r   r   r   r   r
 GET  me                               1    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
 GET  trial                            1    -   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
 GET  participants                     1    -   yl  yl  yl  --  y   y   --  -   -   -   -   -   -   -   -
@@ -72,10 +75,12 @@ POST evaluation/clock                 1    -   --  --  --  --  -   -   --  -   -
 # Preparers send their work session; everybody else is given one too, and it helps nobody.
 UNMASKED = """
                                       anon non inv pha nur out mon mgr pre umo sta dsm saf eme aud rel adm
+GET  /                                r    r   rr  rr  rr  rr  r   r   rr  r   r   r   r   r   r   r   r
 GET  /livez                           y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
 GET  /readyz                          y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
 GET  openapi.yaml                     y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
 GET  docs                             y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
+GET  docs/                            r    r   rr  rr  rr  rr  r   r   rr  r   r   r   r   r   r   r   r
 GET  me                               1    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
 POST sessions                         1    s   ss  ss  ss  ss  s   s   ss  s   s   s   s   s   s   s   s
 GET  preparations                     1    -   --  --  --  --  -   -   yl  -   -   -   -   -   -   -   -

@@ -113,6 +113,9 @@ def the_cell(response: Any) -> str:
     refused = response.headers["Content-Type"] == "application/problem+json"
     problem = response.json() if refused else {}
     match response.status_code, problem.get("code"):
+        case 302, _:
+            assert response.headers["Location"] == "/api/v1/docs"
+            return "r"
         case 401, "not_authenticated":
             return "1"
         case 403, "not_permitted":

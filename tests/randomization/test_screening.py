@@ -105,9 +105,12 @@ def test_what_is_missing_unknown_or_implausible_is_refused_by_its_place(world, o
     assert not Participant.objects.exists()
 
 
-def test_a_consent_in_the_future_is_refused(world):
+@pytest.mark.parametrize(
+    "later", [lambda: trial_now() + dt.timedelta(minutes=1), lambda: dt.datetime.max.replace(tzinfo=dt.UTC)]
+)
+def test_a_consent_in_the_future_is_refused(world, later):
     with pytest.raises(FieldsInvalid) as refusal:
-        a_participant(world, consented_at=trial_now() + dt.timedelta(minutes=1))
+        a_participant(world, consented_at=later())
 
     assert codes_of(refusal.value) == {("#/consented_at", "in_the_future")}
 

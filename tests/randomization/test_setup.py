@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import datetime as dt
+import io
 import json
 import math
 
@@ -285,21 +286,14 @@ def test_a_wrong_signature_activates_nothing(unlisted, tmp_path):
         active_trial()
 
 
-def test_an_evaluation_activates_itself_as_one_of_its_people(unlisted, tmp_path, settings):
+def test_a_signature_may_come_on_standard_input(unlisted, monkeypatch):
     install(a_bundle(unlisted))
-    users = tmp_path / "users.json"
-    users.write_text(json.dumps(unlisted.users))
+    given = "\n".join(unlisted.signature("statistician").values())
+    monkeypatch.setattr("sys.stdin", io.StringIO(given))
 
-    call_command("activate_trial", evaluation=True, users=users)
+    call_command("activate_trial", by="statistician", signature_file="-")
 
     assert active_trial()[0].activated_by == unlisted.person("statistician")
-
-
-def test_a_production_deployment_is_not_activated_that_way(unlisted, tmp_path, settings):
-    settings.EVALUATION = False
-
-    with pytest.raises(CommandError, match="evaluation deployment"):
-        call_command("activate_trial", evaluation=True, users=tmp_path / "users.json")
 
 
 def test_a_damaged_bundle_on_disk_is_refused_by_the_command(unlisted, tmp_path):

@@ -335,6 +335,13 @@ def test_a_wasted_kit_is_answered_as_it_stands(day, masked, infusion):
     assert Kit.objects.get().end_reason == "torn"
 
 
+def test_a_kit_is_found_however_its_number_is_typed(day, masked, infusion):
+    number = day.prepare(infusion).number
+
+    for typed in (number.lower(), f"{number[:4]} {number[4:]}", f"{number[:4]}-{number[4:]}"):
+        assert masked.get("nurse", f"kits/{typed}").json()["kit_number"] == number
+
+
 def test_randomizing_answers_with_the_four_infusions(day, masked):
     from tests.world import a_participant
 

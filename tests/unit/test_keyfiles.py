@@ -67,6 +67,34 @@ def test_a_key_that_only_its_owner_may_touch_is_read(tmp_path, mode):
     assert read_key_file(a_file(tmp_path, LINE, mode=mode)).secret == SECRET
 
 
+def owned_by(monkeypatch: pytest.MonkeyPatch, uid: int) -> None:
+    """From here on every open file shows that owner."""
+    real = os.fstat
+
+    def shown(handle: int) -> os.stat_result:
+        fields = tuple(real(handle))
+        return os.stat_result((*fields[:4], uid, *fields[5:10]))
+
+    monkeypatch.setattr(os, "fstat", shown)
+
+
+@pytest.mark.requirement(61)
+def test_a_key_of_another_user_is_refused(tmp_path, monkeypatch):
+    path = a_file(tmp_path, LINE)
+    owned_by(monkeypatch, os.geteuid() + 1)
+
+    with pytest.raises(KeyFileError, match="belongs to user"):
+        read_key_file(path)
+
+
+def test_a_key_of_root_or_of_this_user_is_read(tmp_path, monkeypatch):
+    path = a_file(tmp_path, LINE)
+
+    for uid in (0, os.geteuid()):
+        owned_by(monkeypatch, uid)
+        assert read_key_file(path).secret == SECRET
+
+
 def test_a_key_is_never_written_over(tmp_path):
     path = a_file(tmp_path, LINE)
 

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import get_urlconf, path
 from django.views.decorators.http import require_safe
@@ -86,10 +86,22 @@ def docs(request: HttpRequest) -> HttpResponse:
     return render(request, "api/docs.html")
 
 
+@require_safe
+def to_docs(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django's signature
+    """Lead whoever opens the bare address to where it is described."""
+    return HttpResponseRedirect("/api/v1/docs")
+
+
 urlpatterns = [
     path("me", Me.as_view()),
     path("openapi.yaml", Description.as_view()),
     path("docs", docs),
+    path("docs/", to_docs),
 ]
 # Where container health checks look.
-health_urlpatterns = [path("livez", Live.as_view()), path("readyz", Ready.as_view())]
+health_urlpatterns = [
+    path("livez", Live.as_view()),
+    path("readyz", Ready.as_view()),
+]
+# What a person opens without having read anything.
+home_urlpatterns = [path("", to_docs)]

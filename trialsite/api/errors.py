@@ -34,6 +34,7 @@ _FIELD_DETAIL = {
     "unknown_field": "This field is not known here.",
     "unknown_parameter": "This query parameter is not known here.",
     "wrong_type": "This has the wrong type.",
+    "not_a_time": "Write a time with its offset, like 2026-11-22T10:00:00+08:00.",
 }
 _DETAIL = {
     400: "The request is malformed.",

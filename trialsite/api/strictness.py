@@ -36,7 +36,14 @@ def mistakes(
             for index, member in enumerate(value)
             for mistake in mistakes(field.child, member, _step(pointer, str(index)))
         ]
+    if isinstance(field, serializers.DateTimeField) and isinstance(value, str):
+        return [] if is_time(value) else [field_error(pointer, "not_a_time")]
     return [] if _has_right_type(field, value) else [field_error(pointer, "wrong_type")]
+
+
+def is_time(text: str) -> bool:
+    """Return whether ``text`` is written as RFC 3339 writes a moment, with its offset."""
+    return bool(_DATE_TIME.fullmatch(text))
 
 
 def _members(
@@ -60,7 +67,7 @@ def _has_right_type(field: serializers.Field[Any, Any, Any, Any] | None, value: 
         case serializers.DecimalField():
             return isinstance(value, str | int | Decimal) and not isinstance(value, bool)
         case serializers.DateTimeField():
-            return isinstance(value, str) and bool(_DATE_TIME.fullmatch(value))
+            return isinstance(value, str) and is_time(value)
         case serializers.DateField():
             return isinstance(value, str) and bool(_DATE.fullmatch(value))
         case serializers.CharField() | serializers.UUIDField():

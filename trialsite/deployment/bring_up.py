@@ -18,8 +18,7 @@ from pathlib import Path
 import psycopg
 
 from trialsite.deployment import roles
-from trialsite.deployment.demo import one_time_code
-from trialsite.deployment.evaluation import DATABASE, ROOT, Evaluation, write_private
+from trialsite.deployment.evaluation import DATABASE, ROOT, Evaluation, one_time_code, write_private
 from trialsite.deployment.postgres import Postgres
 
 PERSON = "Evaluation"

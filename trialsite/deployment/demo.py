@@ -7,9 +7,7 @@ own tokens, passwords and one-time codes; trial time is moved by the administrat
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,9 +18,9 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, TypeVar
 
 import httpx
-from cryptography.hazmat.primitives.hashes import SHA1
-from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from tqdm import tqdm
+
+from trialsite.deployment.evaluation import one_time_code
 
 PLANNED = 48
 AT_ONCE = 4
@@ -249,12 +247,6 @@ class Demo:
 
     def _advance(self, seconds: int) -> None:
         self.administrator.post("evaluation/clock", advance_seconds=seconds)
-
-
-def one_time_code(secret: str) -> str:
-    """Return the code of this moment for a base32 secret, as an authenticator app computes it (RFC 6238)."""
-    totp = TOTP(base64.b32decode(secret), 6, SHA1(), 30, enforce_key_length=False)  # noqa: S303
-    return totp.generate(int(time.time())).decode()
 
 
 def _contents(sheet: Answer) -> dict[str, str]:

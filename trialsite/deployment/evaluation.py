@@ -7,12 +7,17 @@ beside it. Each process is given the environment that its face needs, and nothin
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
 from trialsite.deployment.postgres import database_url
 from trialsite.deployment.roles import LOGINS
@@ -155,3 +160,9 @@ def write_private(path: Path, content: object) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.rename(path)
+
+
+def one_time_code(secret: str) -> str:
+    """Return the code of this moment for a base32 secret, as an authenticator app computes it (RFC 6238)."""
+    totp = TOTP(base64.b32decode(secret), 6, SHA1(), 30, enforce_key_length=False)  # noqa: S303
+    return totp.generate(int(time.time())).decode()

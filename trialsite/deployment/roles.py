@@ -18,6 +18,16 @@ MIGRATOR = "irt_migrator"
 APPLICATION_ROLES = ("irt_masked", "irt_unmasked", "irt_worker")
 LOGINS = (MIGRATOR, *APPLICATION_ROLES)
 
+# Nobody waits for ever: an emergency least of all, and what a stuck process holds is let go.
+TIMEOUTS = {
+    "irt_masked": {"lock_timeout": "10s", "idle_in_transaction_session_timeout": "10s"},
+    "irt_unmasked": {"lock_timeout": "5s", "idle_in_transaction_session_timeout": "15s"},
+    "irt_worker": {"lock_timeout": "10s", "idle_in_transaction_session_timeout": "10s"},
+}
+# Of the cluster's 200 connections: however many the masked side asks for, some are left to
+# preparation and unblinding.
+CONNECTION_LIMITS = {"irt_masked": 60, "irt_worker": 20}
+
 
 def create_roles(connection: psycopg.Connection, *, passwords: Mapping[str, str]) -> None:
     """
@@ -30,13 +40,19 @@ def create_roles(connection: psycopg.Connection, *, passwords: Mapping[str, str]
         _create(connection, login, "LOGIN")
         attributes = "LOGIN NOSUPERUSER NOCREATEROLE NOBYPASSRLS NOREPLICATION "
         attributes += "CREATEDB" if login == MIGRATOR else "NOCREATEDB"
+        attributes += f" CONNECTION LIMIT {CONNECTION_LIMITS.get(login, -1)}"
         connection.execute(
             sql.SQL("ALTER ROLE {} {} PASSWORD {}").format(
                 sql.Identifier(login), sql.SQL(attributes), _verifier(connection, login, passwords[login])
             )
         )
         # What is acknowledged is on disk, whatever the cluster's own default is.
-        connection.execute(sql.SQL("ALTER ROLE {} SET synchronous_commit = on").format(sql.Identifier(login)))
+        for name, value in {"synchronous_commit": "on", **TIMEOUTS.get(login, {})}.items():
+            connection.execute(
+                sql.SQL("ALTER ROLE {} SET {} = {}").format(
+                    sql.Identifier(login), sql.Identifier(name), sql.Literal(value)
+                )
+            )
     connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(OWNER), sql.Identifier(MIGRATOR)))
 
 

@@ -21,7 +21,13 @@ forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
 
 def on_starting(server: Any) -> None:
     """Refuse a wrong start before anyone is served."""
+    from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
+
     from trialsite.deployment.checks import refuse_a_wrong_start
 
+    if settings.FACE not in ("masked", "unmasked"):
+        message = f"TRIALSITE_FACE is {settings.FACE!r}; a web process is masked or unmasked."
+        raise ImproperlyConfigured(message)
     refuse_a_wrong_start()
     server.log.info("Started as allowed.")

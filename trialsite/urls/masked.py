@@ -20,6 +20,7 @@ api = [
 ]
 urlpatterns: list[URLPattern | URLResolver] = [
     *common.health_urlpatterns,
+    *common.home_urlpatterns,
     *admin.urlpatterns,
     path("api/v1/", include(api)),
 ]

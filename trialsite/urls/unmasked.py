@@ -17,5 +17,6 @@ api = [
 ]
 urlpatterns: list[URLPattern | URLResolver] = [
     *common.health_urlpatterns,
+    *common.home_urlpatterns,
     path("api/v1/", include(api)),
 ]

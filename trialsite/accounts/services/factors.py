@@ -106,7 +106,8 @@ def check_code(*, user: User, otp: str, purpose: Purpose, at: dt.datetime) -> bo
         return False
     totp = _totp(_open(factor))
     step = int(at.timestamp()) // STEP_SECONDS
-    given = otp.encode()
+    # Many authenticator apps show a code in two halves.
+    given = "".join(otp.split()).encode()
     for candidate in (step + drift for drift in _DRIFT):
         if hmac.compare_digest(totp.generate(candidate * STEP_SECONDS), given):
             return _use_up(user=user, purpose=purpose, step=candidate)

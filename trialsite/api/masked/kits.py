@@ -12,7 +12,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from supply.domain.kit_codes import KitNumberMisread
 from supply.domain.kit_states import KitStatus
+from supply.domain.scans import read_kit_scan
 from supply.models import Kit
 from supply.selectors import kits_visible_to
 from supply.services.kits import waste_kit
@@ -62,7 +64,7 @@ class OneKit(Endpoint):
     Output = KitOutput
 
     def get(self, request: Request, kit_number: str) -> Response:
-        kit = kits_visible_to(person(request), at=trial_now()).filter(pk=kit_number).first()
+        kit = kits_visible_to(person(request), at=trial_now()).filter(pk=_named(kit_number)).first()
         if kit is None:
             raise NotFound("There is no such kit.")
         return Response(self.Output(kit).data)
@@ -88,20 +90,33 @@ class Waste(Endpoint):
 
     def post(self, request: Request, kit_number: str) -> Response:
         stated, by, at = checked(self.Input, request), person(request), trial_now()
+        number = _named(kit_number)
 
         def waste() -> Outcome:
             waste_kit(
-                kit_number=kit_number,
+                kit_number=number,
                 reason=stated["reason"],
                 wasted_at=stated["at"],
                 volume_ml=stated["volume_ml"],
                 by=by,
                 at=at,
             )
-            kit = kits_visible_to(by, at=at).get(pk=kit_number)
+            kit = kits_visible_to(by, at=at).get(pk=number)
             return Outcome(200, dict(self.Output(kit).data))
 
         return perform(request, waste)
+
+
+def _named(kit_number: str) -> str:
+    """
+    Return the kit number of an address, however it was typed or scanned.
+
+    :raises NotFound: if it is none.
+    """
+    try:
+        return read_kit_scan(kit_number)
+    except KitNumberMisread:
+        raise NotFound("There is no such kit.") from None
 
 
 urlpatterns = [

@@ -192,7 +192,9 @@ def _participant_of(named: Mapping[str, str]) -> uuid.UUID | None:
     if name == "kit_number":
         return participant_of_kit(value)
     return (
-        Allocation.objects.filter(randomization_number=value).values_list("participant_id", flat=True).first()
+        Allocation.objects.filter(randomization_number=value.strip().upper())
+        .values_list("participant_id", flat=True)
+        .first()
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from trialsite.deployment.demo import one_time_code
+from trialsite.deployment.evaluation import one_time_code
 
 
 class Command(BaseCommand):
@@ -26,7 +26,7 @@ class Command(BaseCommand):
             ready = json.loads(ready_file.read_text())
             user = ready["users"][name]
         except FileNotFoundError:
-            raise CommandError(f"{ready_file} is not there: is the evaluation served?") from None
+            raise CommandError(f"{ready_file} is not there: run `make serve` first.") from None
         except KeyError:
             raise CommandError(f"There is no {name}; there are {', '.join(ready['users'])}.") from None
         values = {

@@ -1,0 +1,15 @@
+"""``createsuperuser``, refused: it would change an account without an event in the audit trail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.management.commands import createsuperuser
+from django.core.management.base import CommandError
+
+
+class Command(createsuperuser.Command):
+    help = "Refused; accounts are changed by create_user, which records it."
+
+    def handle(self, *_args: Any, **_options: Any) -> None:
+        raise CommandError("Accounts are changed by `manage.py create_user`, which records it.")
