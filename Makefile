@@ -1,9 +1,13 @@
 # Everything a newcomer needs. Debian 12 with python3.11, its venv and pip, and make; any user.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 DATA ?= var/evaluation
+# The ready file and the offline keys stand beside the folder, whether or not a slash ends its name.
+override DATA := $(patsubst %/,%,$(DATA))
 READY := $(DATA).ready.json
+MASKED_PORT ?= 8000
+UNMASKED_PORT ?= 8001
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -13,9 +17,15 @@ PYTEST_ARGS ?=
 
 help:
 	@echo "make demo    play a whole trial through its REST interface, and verify it"
-	@echo "make serve   serve an evaluation deployment until Ctrl-C (DATA=$(DATA))"
+	@echo "make serve   serve an evaluation deployment until Ctrl-C (DATA=\"$(DATA)\""
+	@echo "             MASKED_PORT=$(MASKED_PORT) UNMASKED_PORT=$(UNMASKED_PORT))"
 	@echo "make test    run all tests, on real PostgreSQL and Redis (PYTEST_ARGS=...)"
 	@echo "make lint    format, lint, types, imports, migrations, docs (what CI checks)"
+	@echo "make format  format the code, and mend what can be mended by itself"
+	@echo "make api     write the REST reference anew"
+	@echo "make secrets make the secrets of the compose deployment in secrets/"
+	@echo "make setup   install what demo and serve need into $(VENV)"
+	@echo "make clean   delete $(VENV) and caches; data and secrets stay"
 
 setup: $(VENV)/base.installed
 
@@ -23,8 +33,9 @@ demo: setup
 	$(VENV)/bin/python manage.py demo
 
 serve: setup
-	@mkdir -p $(dir $(DATA))
-	$(VENV)/bin/python manage.py serve --data $(DATA) --ready-file $(READY) --masked-port 8000 --unmasked-port 8001
+	@mkdir -p "$$(dirname "$(DATA)")"
+	$(VENV)/bin/python manage.py serve --data "$(DATA)" --ready-file "$(READY)" \
+	    --masked-port $(MASKED_PORT) --unmasked-port $(UNMASKED_PORT)
 
 test: $(VENV)/test.installed
 	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
@@ -47,7 +58,8 @@ clean:
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed.")'
-	$(PYTHON) -m venv $(VENV)
+	@echo "$(PYTHON) -m venv $(VENV)"; $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	    echo "Python's venv is needed: on Debian, apt install python3-venv." >&2; exit 1; }
 
 # The larger lock files hold the smaller exactly, so one environment serves all, and a larger
 # installation makes the smaller needless.

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from randomization.models import Participant, TrialVersion, Unblinding
 from trialsite import protocol as protocols
-from trialsite.accounts.access import may, require, sites_of
+from trialsite.accounts.access import at_sites, may, require
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
 from trialsite.errors import NotFound, Refused
@@ -72,9 +72,7 @@ def protocol_of(content_hash: str) -> Protocol:
 
 def participants_visible_to(user: User) -> QuerySet[Participant]:
     """Return the participants of the sites where the person may see participants."""
-    visible = Participant.objects.select_related("allocation")
-    sites = sites_of(user, Permission.SEE_PARTICIPANTS)
-    return visible if sites is None else visible.filter(site__in=sites)
+    return at_sites(Participant.objects.select_related("allocation"), user, Permission.SEE_PARTICIPANTS)
 
 
 def participant_within_reach(participant_id: uuid.UUID, *, by: User, permission: Permission) -> Participant:
@@ -85,11 +83,7 @@ def participant_within_reach(participant_id: uuid.UUID, *, by: User, permission:
     :raises trialsite.errors.NotFound: if there is no such participant, or only at another site.
     """
     require(by, permission)
-    reachable = Participant.objects.all()
-    sites = sites_of(by, permission)
-    if sites is not None:
-        reachable = reachable.filter(site__in=sites)
-    participant = reachable.filter(pk=participant_id).first()
+    participant = at_sites(Participant.objects.filter(pk=participant_id), by, permission).first()
     if participant is None:
         raise NotFound("There is no such participant.")
     return participant

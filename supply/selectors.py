@@ -13,7 +13,7 @@ from supply.domain.infusion_states import InfusionStatus
 from supply.domain.kit_states import UNSTARTED, KitStatus
 from supply.domain.preparation_states import UNRELEASED, PreparationStatus
 from supply.models import Infusion, Kit, Lot, Preparation, SiteReadiness
-from trialsite.accounts.access import require, sites_of
+from trialsite.accounts.access import at_sites, require
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
 from trialsite.errors import NotFound
@@ -31,7 +31,7 @@ def infusions_visible_to(by: User, *, at: dt.datetime) -> QuerySet[Infusion]:
     ``present_status`` is what the sweeps would have recorded by now, and ``present_kit`` the number
     of the bag that the infusion has by now: nothing depends on a sweep having run.
     """
-    visible = _at_sites(Infusion.objects.all(), by, Permission.SEE_INFUSIONS)
+    visible = at_sites(Infusion.objects.all(), by, Permission.SEE_INFUSIONS)
     bag_expired = Q(status__in=BAG_IN_HAND, kit__expires_at__lte=at)
     present = Case(
         When(Q(status__in=(_I.SCHEDULED, _I.OPEN), closes_at__lte=at), then=Value(_I.UNDOCUMENTED.value)),
@@ -57,7 +57,7 @@ def infusion_within_reach(infusion_id: uuid.UUID, *, by: User, permission: Permi
 
 def kits_visible_to(by: User, *, at: dt.datetime) -> QuerySet[Kit]:
     """Return the released kits of the person's sites; ``present_status`` is how they stand at ``at``."""
-    visible = _at_sites(Kit.objects.all(), by, Permission.SEE_KITS)
+    visible = at_sites(Kit.objects.all(), by, Permission.SEE_KITS)
     present = Case(
         When(Q(status__in=list(UNSTARTED), expires_at__lte=at), then=Value(KitStatus.EXPIRED.value)),
         default=F("status"),
@@ -82,7 +82,7 @@ def preparations_visible_to(by: User) -> QuerySet[Preparation]:
 
     ``present_status`` is ``cancelled`` where the order ended before the bag was released.
     """
-    visible = _at_sites(Preparation.objects.all(), by, Permission.PREPARE)
+    visible = at_sites(Preparation.objects.all(), by, Permission.PREPARE)
     present = Case(
         When(
             Q(status__in=list(UNRELEASED), order__closed_at__isnull=False),
@@ -110,7 +110,7 @@ def preparation_within_reach(preparation_id: uuid.UUID, *, by: User) -> Preparat
 
 def lots_visible_to(by: User) -> QuerySet[Lot]:
     """Return the lots received at the person's sites. Unmasked side only."""
-    return _at_sites(Lot.objects.all(), by, Permission.RECEIVE_LOTS).order_by("expires_at", "id")
+    return at_sites(Lot.objects.all(), by, Permission.RECEIVE_LOTS).order_by("expires_at", "id")
 
 
 def site_is_ready(site: str, *, at: dt.datetime) -> bool:
@@ -123,16 +123,11 @@ def protocol_for(infusion: Infusion) -> Protocol:
     return protocol_of(infusion.participant.trial_version_id)
 
 
-def _at_sites(rows: QuerySet[Row], by: User, permission: Permission) -> QuerySet[Row]:
-    sites = sites_of(by, permission)
-    return rows if sites is None else rows.filter(site__in=sites)
-
-
 def _within_reach(
     rows: QuerySet[Row], key: uuid.UUID | str, by: User, permission: Permission, missing: str
 ) -> Row:
     require(by, permission)
-    row = _at_sites(rows, by, permission).filter(pk=key).first()
+    row = at_sites(rows, by, permission).filter(pk=key).first()
     if row is None:
         raise NotFound(missing)
     return row

@@ -4,7 +4,8 @@ Private keys at rest: one key, one file, one line.
     trialsite-key/v1 <alg> <kid> <created, RFC 3339> <32 bytes, base64>
 
 A file that anyone but its owner may read, or whose owner is neither this process's user nor root, is
-refused, because a key that others may read is not a secret any more. A file is written once and never replaced: rotation makes a new key id.
+refused, because a key that others may read is not a secret any more. A file is written once and
+never replaced: rotation makes a new key id.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ def read_key_file(path: str | os.PathLike[str]) -> KeyFile:
     Read one key.
 
     :raises KeyFileError: if the file is missing, is no regular file, may be read or written by
-        anyone but its owner, belongs to another user than this process's or root, or is not exactly one well-formed line.
+        anyone but its owner, belongs to another user than this process's or root, or is not exactly
+        one well-formed line.
     """
     name = os.fspath(path)
     try:

@@ -4,7 +4,8 @@ Make the sealed list and what was taken from it final in the database itself.
 The application never changes a slot, a sealed arm, a list or an allocation; this makes sure that
 nobody else does either, short of dropping a trigger, which needs the owner's role. A stratum may
 do one thing, move on by one slot, and an allocation takes the slot that was just moved over: no
-used slot is ever freed, and none is skipped or chosen.
+used slot is ever freed, and none is skipped or chosen. At commit the slot that was moved over is
+somebody's: none is burned.
 """
 
 from django.db import migrations
@@ -36,6 +37,19 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
+
+CREATE FUNCTION a_slot_moved_over_is_taken() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM randomization_allocation
+        WHERE stratum_id = NEW.code AND position = NEW.next_slot - 1
+    ) THEN
+        RAISE EXCEPTION 'a slot that is moved over is taken' USING ERRCODE = '42501';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER a_slot_moved_over_is_taken AFTER UPDATE ON randomization_stratum
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION a_slot_moved_over_is_taken();
 CREATE TRIGGER an_allocation_takes_the_next_slot BEFORE INSERT ON randomization_allocation
     FOR EACH ROW EXECUTE FUNCTION an_allocation_takes_the_next_slot();
 CREATE TRIGGER a_stratum_moves_by_one_slot BEFORE UPDATE ON randomization_stratum

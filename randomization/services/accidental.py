@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from randomization.models import AccidentalUnblinding, Participant
-from trialsite.accounts.access import require, sites_of
+from trialsite.accounts.access import acting_role, at_sites, require
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
 from trialsite.audit.kinds import Kind
@@ -63,7 +63,7 @@ def report_accidental_unblinding(
         kind=Kind.ACCIDENTAL_UNBLINDING_REPORTED,
         by=by,
         at=at,
-        role=min(grant.role for grant in by.roles),
+        role=acting_role(by, Permission.REPORT_ACCIDENTAL, site=found.site_id),
         about={"participant": str(found.pk), "report": str(report_id)},
         data={"occurred_at": timestamp(occurred_at)},
     )
@@ -72,10 +72,7 @@ def report_accidental_unblinding(
 
 def _participant(named: str, *, by: User) -> Participant:
     require(by, Permission.REPORT_ACCIDENTAL)
-    reachable = Participant.objects.all()
-    sites = sites_of(by, Permission.REPORT_ACCIDENTAL)
-    if sites is not None:
-        reachable = reachable.filter(site__in=sites)
+    reachable = at_sites(Participant.objects.all(), by, Permission.REPORT_ACCIDENTAL)
     number = Q(screening_number=named) | Q(allocation__randomization_number=named)
     found = reachable.filter(number | Q(pk=_as_id(named))).first()
     if found is None:

@@ -18,7 +18,7 @@ from randomization.identity import identity_hash, normalized
 from randomization.locks import lock_site
 from randomization.models import Participant
 from randomization.selectors import active_trial
-from trialsite.accounts.access import require, sites_of
+from trialsite.accounts.access import at_sites, require
 from trialsite.accounts.models import Site, User
 from trialsite.accounts.roles import Permission, Role
 from trialsite.audit.kinds import Kind
@@ -125,9 +125,8 @@ def _screened(stated: _Stated, *, site: Site, by: User, at: dt.datetime) -> Part
 
 def _site(code: str, *, by: User) -> Site:
     require(by, Permission.SCREEN)
-    sites = sites_of(by, Permission.SCREEN)
-    site = Site.objects.filter(pk=code).first()
-    if site is None or (sites is not None and code not in sites):
+    site = at_sites(Site.objects.filter(pk=code), by, Permission.SCREEN, site="pk").first()
+    if site is None:
         raise NotFound("There is no such site.")
     return site
 

@@ -13,6 +13,7 @@ Every event here is of one kind and one size. A refused attempt cannot be told f
 from __future__ import annotations
 
 import datetime as dt
+import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,12 +23,13 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from randomization.models import RandomizationList, SealedArm, Unblinding
+from randomization.models import Allocation, RandomizationList, SealedArm, Unblinding
 from randomization.selectors import protocol_of
 from randomization.services.commitments import CommitmentInvalid, signed_commitment
 from randomization.services.notices import notify_of_unblinding
 from randomization.services.unblinding_requests import allocation_of, record_act
 from trialsite.audit import merkle, notes
+from trialsite.audit.kinds import Kind
 from trialsite.audit.models import Entry
 from trialsite.audit.services import public_keys
 from trialsite.audit.signing import TrailRolledBack, latest_checkpoint, sign_checkpoint
@@ -167,8 +169,14 @@ def _receipt(position: int, *, checkpoint: str) -> Receipt:
 
 
 def open_arm(participant_id: uuid.UUID, *, keys: Keys) -> tuple[Protocol, int]:
-    """Return the trial and the arm of the participant's slot, checked down to the signed commitment."""
+    """
+    Return the trial and the arm of the participant's slot, checked down to the signed commitment.
+
+    :raises trialsite.opening.OpeningFailed: if the list is not the committed one, the envelope is
+        not the slot's, or the slot is not the one that the trail gave the participant.
+    """
     allocation = allocation_of(participant_id)
+    _check_slot(allocation)
     the_list, sealed = allocation.stratum.list, allocation.slot.sealedarm
     protocol = protocol_of(the_list.trial_version_id)
     _check_root(the_list)
@@ -209,6 +217,30 @@ def signed_checkpoint() -> str:
         return sign_checkpoint()
     except (TrailRolledBack, notes.NoteInvalid, KeyFileError, OpeningFailed, OSError):
         raise TrailUnavailable from None
+
+
+def _check_slot(allocation: Allocation) -> None:
+    """
+    Compare the slot with the one that the trail says was taken: a row can be exchanged, a leaf not.
+
+    The first such event counts: nothing that is appended later moves a participant.
+
+    :raises IntegrityFailure: if it is another slot, or the event is missing or altered.
+    """
+    participant = str(allocation.participant_id)
+    taken = Entry.objects.filter(kind=Kind.PARTICIPANT_RANDOMIZED).order_by("position")
+    for body, leaf in taken.values_list("body", "leaf"):
+        if participant.encode() not in bytes(body):
+            continue
+        event = json.loads(bytes(body))
+        about, data = event["about"], event["data"]
+        if about.get("participant") != participant:
+            continue
+        listed = (about.get("stratum"), data.get("slot")) == (allocation.stratum_id, allocation.position)
+        if listed and merkle.leaf_hash(bytes(body)) == bytes(leaf):
+            return
+        break
+    raise IntegrityFailure("The slot is not the one that the trail gave the participant.")
 
 
 def _check_root(the_list: RandomizationList) -> None:

@@ -16,20 +16,16 @@ from typing import Any
 from django.db import transaction
 
 from randomization.models import Allocation, Participant, Unblinding
-from trialsite.accounts.access import NotPermitted, may, sites_of
+from trialsite.accounts.access import NotPermitted, at_sites, may
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
 from trialsite.accounts.services.factors import Purpose, check_code
 from trialsite.accounts.services.signatures import SignatureRejected, verify_password, verify_signature
-from trialsite.audit.canonical import canonical
 from trialsite.audit.kinds import Kind
-from trialsite.audit.services import record_sealed
+from trialsite.audit.services import check_reason, record_sealed
 from trialsite.clock.services import real_now
-from trialsite.errors import FieldFault, FieldsInvalid, NotFound, Refused
+from trialsite.errors import NotFound, Refused
 from trialsite.ids import new_id
-
-# As canonical JSON: what stands around the reason in a sealed body must fit its one size too.
-LONGEST_REASON_BYTES = 1200
 
 
 class NotRandomized(Refused):
@@ -66,8 +62,7 @@ def request_unblinding(
     :raises NotRandomized: if the participant holds no slot.
     :raises Refused: if the signature does not hold. Every refusal here leaves a sealed event.
     """
-    if len(canonical(reason)) > LONGEST_REASON_BYTES:
-        raise FieldsInvalid(FieldFault(("reason",), "max_length", "Say it in fewer words."))
+    check_reason(reason)
     body = {
         "by": str(by.pk),
         "named": dict(named),
@@ -123,9 +118,9 @@ def _participant(participant_id: uuid.UUID | None, *, by: User) -> Participant:
     """Return the participant whose code ``by`` may break, who holds a slot."""
     if not may(by, Permission.BREAK_CODE):
         raise NotPermitted("Your roles do not allow this.")
-    participant = Participant.objects.filter(pk=participant_id).first() if participant_id else None
-    sites = sites_of(by, Permission.BREAK_CODE)
-    if participant is None or (sites is not None and participant.site_id not in sites):
+    reachable = at_sites(Participant.objects.all(), by, Permission.BREAK_CODE)
+    participant = reachable.filter(pk=participant_id).first() if participant_id else None
+    if participant is None:
         raise NotFound("There is no such participant.")
     allocation_of(participant.pk)
     return participant

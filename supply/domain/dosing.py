@@ -1,8 +1,11 @@
 """
-The dose: target cells from the weight, and the volume that holds them. Exact decimal arithmetic.
+The dose: target cells from the weight, and its limits. Exact decimal arithmetic.
 
     target cells = cells per kg x weight in kg
     volume to draw = target cells / (cells per mL x viability)
+
+The sheet shows the target. The volume is worked out by the preparer, who counts the cells, and
+stated with the contents; no process works it out.
 
 Rounding is half up, once, at the end: cells to a whole multiple of the trial's step (1), volumes to
 the trial's step in mL. The weight enters as measured. No binary fraction appears anywhere, so the

@@ -18,13 +18,13 @@ from biip.gs1_messages import GS1Message
 
 from supply.domain.kit_codes import KitNumberMisread, check, is_kit_number
 
-__all__ = ["KitNumberMisread", "read_kit_scan"]
+__all__ = ["LONGEST_SCAN", "KitNumberMisread", "read_kit_scan"]
 
 _SYMBOLOGY_IDENTIFIER: Final = re.compile(r"^\][A-Za-z][0-9A-Za-z]")
 _TYPED_BETWEEN: Final = re.compile(r"[\s-]+")
 _GROUP_SEPARATOR: Final = "\x1d"
 # The longest GS1 element string that a DataMatrix can hold is far shorter.
-_LONGEST: Final = 512
+LONGEST_SCAN: Final = 512
 
 
 def read_kit_scan(scan: str) -> str:
@@ -33,7 +33,7 @@ def read_kit_scan(scan: str) -> str:
 
     :raises KitNumberMisread: if it carries none; the words do not depend on what was read.
     """
-    if len(scan) > _LONGEST:
+    if len(scan) > LONGEST_SCAN:
         raise KitNumberMisread
     content = _SYMBOLOGY_IDENTIFIER.sub("", scan.strip(" \t\r\n" + _GROUP_SEPARATOR)).lstrip(_GROUP_SEPARATOR)
     typed = _TYPED_BETWEEN.sub("", content).upper()

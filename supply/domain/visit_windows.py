@@ -12,40 +12,16 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from trialsite.errors import Refused
+from trialsite.protocol import PlannedInfusion
 
 
 class IntervalTooShort(Refused):
     """The previous infusion is not yet far enough in the past, though the window is open."""
 
     code = "interval_too_short"
-
-
-class PlannedInfusion(Protocol):
-    """What the trial file says of one infusion; ``trialsite.protocol`` has objects of this shape."""
-
-    @property
-    def number(self) -> int:
-        """Which infusion, from 1."""
-
-    @property
-    def day(self) -> int:
-        """Its trial day, from 1."""
-
-    @property
-    def opens_days_before(self) -> int:
-        """Whole days before its day from which it may be given."""
-
-    @property
-    def closes_days_after(self) -> int:
-        """Whole days after its day on which it may still be given."""
-
-    @property
-    def target_time(self) -> dt.time:
-        """The time of day at the site to aim for."""
 
 
 @dataclass(frozen=True, slots=True)

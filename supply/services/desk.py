@@ -21,15 +21,13 @@ from supply.models import Order, Preparation
 from supply.selectors import preparation_within_reach, protocol_for
 from supply.services.scanning import KitExpired, KitMismatch
 from trialsite.accounts.models import User
+from trialsite.accounts.roles import Role
 from trialsite.accounts.services.signatures import verify_password
-from trialsite.audit.canonical import canonical
 from trialsite.audit.kinds import Kind
-from trialsite.audit.services import record_sealed
-from trialsite.errors import FieldFault, FieldsInvalid, Refused
+from trialsite.audit.services import check_reason, record_sealed
+from trialsite.errors import Refused
 from trialsite.ids import new_id
 
-# As canonical JSON: what stands around a reason in a sealed body must fit its one size too.
-LONGEST_REASON_BYTES = 1200
 _LABELLED = frozenset(
     {
         PreparationStatus.COMPLETED,
@@ -153,8 +151,7 @@ def reject_preparation(*, preparation_id: uuid.UUID, reason: str, by: User, at: 
     :raises FieldsInvalid: if the reason is too long to be sealed.
     :raises supply.domain.moves.IllegalMove: if the bag was released, rejected or its order ended.
     """
-    if len(canonical(reason)) > LONGEST_REASON_BYTES:
-        raise FieldsInvalid(FieldFault(("reason",), "max_length", "Say it in fewer words."))
+    check_reason(reason)
     preparation = locked_preparation(preparation_id, by=by)
     preparation.status = _after(preparation, PreparationAction.REJECT)
     preparation.save(update_fields=["status"])
@@ -237,7 +234,7 @@ def step_event(
     body = {
         "step": step,
         "by": str(by.pk),
-        "role": "preparer",
+        "role": Role.PREPARER.value,
         "preparation": str(preparation.pk),
         "order": str(preparation.order_id),
         "infusion": str(preparation.order.infusion_id),

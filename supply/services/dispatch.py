@@ -18,6 +18,7 @@ from supply.domain.infusion_states import InfusionAction, InfusionStatus
 from supply.domain.kit_states import KitStatus
 from supply.domain.preparation_states import PreparationAction, PreparationStatus
 from supply.models import Infusion, Kit, Order, Preparation
+from trialsite.accounts.roles import Role
 from trialsite.audit.kinds import Kind
 from trialsite.audit.services import record, timestamp
 
@@ -73,7 +74,7 @@ def _release(preparation_id: uuid.UUID, *, at: dt.datetime) -> bool:
     record(
         kind=Kind.KIT_RELEASED,
         by="system:signer",
-        role="preparer",
+        role=Role.PREPARER.value,
         at=released_at,
         about=about,
         data={"expires_at": timestamp(expires_at)},

@@ -16,7 +16,7 @@ from supply.domain.infusion_states import InfusionStatus, effective_status
 from supply.domain.visit_windows import VisitWindow, visit_windows
 from supply.models import Infusion
 from supply.selectors import site_is_ready
-from supply.services.records import acting_role
+from trialsite.accounts.access import acting_role
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
 from trialsite.audit.kinds import Kind

@@ -78,7 +78,7 @@ def receive_lot(
     record(
         kind=Kind.LOT_RECEIVED,
         by=by,
-        role="preparer",
+        role=Role.PREPARER.value,
         at=at,
         about={"lot": str(lot.pk), "site": site},
         data={"component": component, "number": number, "expires_at": timestamp(expires_at)},

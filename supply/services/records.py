@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from randomization.locks import lock_participant
 from supply.models import Infusion, Kit, Order
+from trialsite.accounts.access import acting_role
 from trialsite.accounts.models import User
-from trialsite.accounts.roles import ROLE_PERMISSIONS, SITE_ROLES, Permission, Role
+from trialsite.accounts.roles import Permission
 from trialsite.audit.kinds import Kind
 from trialsite.audit.services import timestamp
 from trialsite.errors import FieldFault, FieldsInvalid
@@ -57,16 +58,6 @@ def event(
         about["kit"] = kit
     role = acting_role(by, permission, site=infusion.site_id)
     return {"kind": kind, "by": by, "role": role, "at": at, "about": about, "data": data or {}}
-
-
-def acting_role(by: User, permission: Permission, *, site: str) -> str:
-    """Return the role by which the person may do it there; the first in the alphabet of several."""
-    return min(
-        grant.role
-        for grant in by.roles
-        if permission in ROLE_PERMISSIONS[Role(grant.role)]
-        and (grant.role not in SITE_ROLES or grant.site_id == site)
-    )
 
 
 def deviation(code: str, detail: str, *, at: dt.datetime) -> dict[str, str]:

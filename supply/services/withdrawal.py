@@ -13,7 +13,8 @@ from randomization.selectors import participant_within_reach
 from supply.domain import infusion_states
 from supply.domain.infusion_states import InfusionAction
 from supply.models import Infusion, Order
-from supply.services.records import acting_role, refuse_future
+from supply.services.records import refuse_future
+from trialsite.accounts.access import acting_role
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
 from trialsite.audit.kinds import Kind

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.db import OperationalError
@@ -77,6 +78,8 @@ class Made(_Write):
 class Stopped(_Write):
     """Writes, and is then refused, leaving a fact on the trail."""
 
+    replay: Callable[[str], Outcome] | None = None
+
     def post(self, request: Request) -> Response:
         fields, by = checked(self.Input, request), person(request)
 
@@ -86,7 +89,15 @@ class Stopped(_Write):
             refusal.leave({"kind": Kind.BEDSIDE_STOPPED, "by": by, "at": NOON, "about": {}})
             raise refusal
 
-        return perform(request, work)
+        return perform(request, work, replay=self.replay)
+
+
+class StoppedAndMade(Stopped):
+    """The same where answers are made anew."""
+
+    @staticmethod
+    def replay(resource: str) -> Outcome:
+        return Outcome(200, {"again": resource})
 
 
 class Deadlocked(_Write):
@@ -154,6 +165,7 @@ urlpatterns = [
     path("kept", Kept.as_view()),
     path("made", Made.as_view()),
     path("stopped", Stopped.as_view()),
+    path("stopped-and-made", StoppedAndMade.as_view()),
     path("deadlocked", Deadlocked.as_view()),
     path("unreachable", Unreachable.as_view()),
     path("in-two", InTwo.as_view()),

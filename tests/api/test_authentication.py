@@ -108,6 +108,50 @@ def test_a_work_session_lives_eight_hours_and_for_its_person_only(preparer: User
     assert session.encode() not in bytes(WorkSession.objects.get().digest)
 
 
+def a_stored_session(user: User, digest: bytes, *, expires_at: dt.datetime) -> None:
+    WorkSession.objects.create(user=user, digest=digest, opened_at=NOON, expires_at=expires_at)
+
+
+def test_a_session_written_into_the_database_opens_nothing(preparer: User) -> None:
+    token, end = "irts_forged", NOON + dt.timedelta(hours=8)
+    digests = [
+        hashlib.sha256(token.encode()).digest(),
+        sessions.keyed_digest(token, user=preparer, expires_at=end, secret="another secret"),
+    ]
+
+    for digest in digests:
+        a_stored_session(preparer, digest, expires_at=end)
+
+    with pytest.raises(WorkSessionRequired):
+        sessions.require_session(user=preparer, session=token, at=NOON)
+
+
+def test_a_session_is_neither_lengthened_nor_handed_over_in_the_database(preparer: User) -> None:
+    other, end = a_person("petra", Role.PREPARER), NOON + dt.timedelta(hours=8)
+    a_stored_session(
+        preparer, sessions.keyed_digest("irts_1", user=preparer, expires_at=end), expires_at=end
+    )
+
+    sessions.require_session(user=preparer, session="irts_1", at=NOON)
+    WorkSession.objects.update(user=other)
+    with pytest.raises(WorkSessionRequired):
+        sessions.require_session(user=other, session="irts_1", at=NOON)
+    WorkSession.objects.update(user=preparer, expires_at=end + dt.timedelta(hours=1))
+    with pytest.raises(WorkSessionRequired):
+        sessions.require_session(user=preparer, session="irts_1", at=NOON)
+
+
+def test_a_session_outlives_a_rotation_of_the_secret_key(preparer: User, settings: LazySettings) -> None:
+    end = NOON + dt.timedelta(hours=8)
+    a_stored_session(
+        preparer, sessions.keyed_digest("irts_1", user=preparer, expires_at=end), expires_at=end
+    )
+
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "a new secret", [settings.SECRET_KEY]
+
+    sessions.require_session(user=preparer, session="irts_1", at=NOON)
+
+
 @pytest.mark.parametrize("session", ["", "irts_x", "\x00"])
 def test_a_session_that_was_never_opened_is_refused(preparer: User, session: str) -> None:
     with pytest.raises(WorkSessionRequired):

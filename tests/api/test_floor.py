@@ -130,6 +130,15 @@ def test_a_refusal_keeps_nothing_but_its_fact_and_that_once(client: Client) -> N
     assert Entry.objects.filter(kind=Kind.BEDSIDE_STOPPED).count() == 1
 
 
+def test_the_unmasked_face_keeps_no_refusal(client: Client, settings: LazySettings) -> None:
+    settings.FACE = "unmasked"
+
+    answers = [post(client, "/stopped-and-made"), post(client, "/stopped-and-made")]
+
+    assert [answer.status_code for answer in answers] == [409, 409]
+    assert not IdempotentRequest.objects.exists()
+
+
 def test_a_refused_signature_is_judged_anew_under_the_same_key(client: Client) -> None:
     signed = {**BODY, "signature": {"otp": "111111"}}
 

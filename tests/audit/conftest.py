@@ -52,6 +52,12 @@ def begin_the_trail() -> None:
     services.record(kind=Kind.GENESIS, by="system:operator", at=NOON, about={}, data=data)
 
 
+def a_whole_event(kind: Kind, **other: object) -> dict[str, object]:
+    """Return the body of an event in clear."""
+    clear = {"v": 1, "k": kind.value, "t": "", "at": "", "act": "system:tests", "role": ""}
+    return {**clear, "about": {}, "data": {}, **other}
+
+
 def add_an_event(number: int = 0, *, kind: Kind = Kind.INFUSION_OPENED) -> int:
     """Record an event in clear that any process may write; return its position."""
     return services.record(

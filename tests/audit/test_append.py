@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import DatabaseError, IntegrityError, ProgrammingError, connection, transaction
 
-from tests.audit.conftest import NOON, add_an_event, begin_the_trail
+from tests.audit.conftest import NOON, a_whole_event, add_an_event, begin_the_trail
 from trialsite.audit import services
 from trialsite.audit.canonical import canonical, parse
 from trialsite.audit.kinds import SEALED, Kind
@@ -180,6 +180,44 @@ def test_a_body_that_is_no_json_is_not_kept(a_trail, body):
         append("kit.expired", body)
 
     assert positions() == [0]
+
+
+@pytest.mark.parametrize("missing", ["v", "t", "at", "act", "role", "about", "data"])
+def test_an_event_in_clear_that_lacks_a_field_is_not_kept(a_trail, missing):
+    body = a_whole_event(Kind.KIT_EXPIRED)
+    del body[missing]
+
+    with pytest.raises(DatabaseError, match="whole"), transaction.atomic():
+        append("kit.expired", canonical(body))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"v": 1, "k": "unblinding", "t": "", "sealed": {}},
+        {"v": 1, "k": "unblinding", "t": "", "id": ""},
+        {"v": 1, "k": "unblinding", "t": "", "id": "", "sealed": "no envelope"},
+        a_whole_event(Kind.UNBLINDING, about="nobody"),
+        a_whole_event(Kind.UNBLINDING, data=[]),
+    ],
+)
+def test_an_event_that_is_neither_sealed_nor_in_clear_is_not_kept(a_trail, body):
+    with pytest.raises(DatabaseError, match="whole"), transaction.atomic():
+        append("unblinding", canonical(body))
+
+
+def test_an_event_that_is_too_large_for_a_reader_is_not_kept(a_trail):
+    without = len(canonical(a_whole_event(Kind.KIT_EXPIRED, data={"x": ""})))
+    largest, larger = (
+        canonical(a_whole_event(Kind.KIT_EXPIRED, data={"x": "y" * (65_536 - without + more)}))
+        for more in (0, 1)
+    )
+
+    append("kit.expired", largest)
+    with pytest.raises(DatabaseError, match="65536"), transaction.atomic():
+        append("kit.expired", larger)
+
+    assert positions() == [0, 1]
 
 
 def test_a_kind_that_is_not_in_the_list_is_not_written(a_trail):

@@ -7,6 +7,7 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from psycopg import sql
 
+from tests.audit.conftest import a_whole_event
 from trialsite.audit.canonical import canonical
 from trialsite.audit.kinds import Kind
 from trialsite.audit.models import Entry, Head
@@ -87,7 +88,7 @@ def test_a_login_appends_its_own_kinds_and_no_other(a_committed_trail, a_fresh_d
     accepted = set()
     with psycopg.connect(a_fresh_database.url(login), autocommit=True) as session:
         for kind in Kind:
-            body = canonical({"k": kind.value})
+            body = canonical(a_whole_event(kind))
             try:
                 session.execute("SELECT append_audit_event(%s, %s)", [kind.value, body])
             except psycopg.errors.ObjectNotInPrerequisiteState:
@@ -106,7 +107,7 @@ def test_every_kind_has_its_writers_written_down_here():
 def test_a_kind_is_checked_against_who_logged_in_and_not_against_a_role_taken_on(
     a_committed_trail, a_fresh_database
 ):
-    body = canonical({"k": "unblinding"})
+    body = canonical(a_whole_event(Kind.UNBLINDING))
 
     with psycopg.connect(a_fresh_database.url(MIGRATOR), autocommit=True) as session:
         session.execute("SET ROLE irt_owner")

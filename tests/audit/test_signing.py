@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from trialsite.audit.canonical import canonical
 from trialsite.audit.merkle import Frontier, consistency_proof, leaf_hash, root_of, verify_consistency
 from trialsite.audit.models import Checkpoint, Entry, Head
 from trialsite.audit.services import GenesisMissing
-from trialsite.audit.signing import TrailRolledBack, latest_checkpoint, sign_checkpoint
+from trialsite.audit.signing import SigningBusy, TrailRolledBack, latest_checkpoint, sign_checkpoint
 
 # Who goes on in one process remembers how far it read; who starts anew does not.
 RESTART = pytest.mark.parametrize("restarted", [False, True], ids=["running on", "restarted"])
@@ -244,6 +245,33 @@ def test_an_event_that_is_not_yet_committed_is_not_signed(a_committed_trail):
     writer.join()
 
     assert (during, opened(sign_checkpoint()).size) == (1, 2)
+
+
+@pytest.fixture
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signing, "LONGEST_WAIT", 0.1)
+
+
+@pytest.mark.usefixtures("impatience")
+def test_nobody_waits_long_for_another_process_that_signs(a_trail, settings):
+    before = sign_checkpoint()
+
+    with Path(settings.CHECKPOINT_FILE).with_suffix(".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(SigningBusy):
+            sign_checkpoint()
+
+    assert sign_checkpoint() == before
+
+
+@pytest.mark.usefixtures("impatience")
+def test_nobody_waits_long_for_another_thread_that_signs(a_trail):
+    before = sign_checkpoint()
+
+    with signing._reading, pytest.raises(SigningBusy):
+        sign_checkpoint()
+
+    assert sign_checkpoint() == before
 
 
 def test_many_who_sign_at_once_sign_no_two_checkpoints_of_one_size(a_committed_trail):

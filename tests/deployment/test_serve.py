@@ -48,6 +48,19 @@ def test_the_ready_file_is_for_its_owner_and_says_what_a_client_needs(served: De
     assert all(Path(log).exists() for log in ready["logs"])
 
 
+def test_a_newcomer_is_told_what_to_type_in_a_second_terminal(served: Deployment):
+    assert f"In a second terminal: READY={served.ready_file}\n" in served.output.read_text()
+
+
+@pytest.mark.parametrize("face", ["masked", "unmasked"])
+@pytest.mark.parametrize("path", ["/", "/api/v1/docs/"])
+def test_the_bare_address_leads_to_its_description(served: Deployment, face, path):
+    page = httpx.get(f"{served.ready[face]}{path}", follow_redirects=True)
+
+    assert page.status_code == 200
+    assert page.url.path == "/api/v1/docs"
+
+
 def test_both_faces_answer_their_people(served: Deployment):
     assert served.ask("masked", "me", user="nurse").status_code == 200
     assert served.ask("unmasked", "me", user="preparer").status_code == 200

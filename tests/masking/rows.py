@@ -1,4 +1,12 @@
-"""What lies in a play's database, as whoever steals it reads it: every row of every table."""
+"""
+What lies in a play's database, as whoever steals it reads it: every row of every table.
+
+PostgreSQL puts a row wherever it knows of room, which is not always at the end: where it looks
+depends on when autovacuum came by and on what other databases did meanwhile, so on how busy the
+machine is. What a play itself decides is the order in which rows come and how large they are. So
+the plays number the rows of the tables that only grow as these are inserted, and that order is
+compared; and so are the sizes in which PostgreSQL stores what is sealed.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +14,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -19,6 +28,32 @@ _COLUMNS = """
 """
 _OF_THE_TRIAL = re.compile(r"audit_entry|outbox_|randomization_(?!trialversion)|supply_")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
+# The column that ``number_rows`` adds: one count for all tables, which is compared with the rest.
+_TURN = "masking_turn"
+_TAKE_TURNS = f"""
+    CREATE SEQUENCE masking_clock.turn;
+    GRANT USAGE ON SEQUENCE masking_clock.turn TO PUBLIC;
+    CREATE FUNCTION masking_clock.take_turn() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        NEW.{_TURN} := nextval('masking_clock.turn');
+        RETURN NEW;
+    END $$;
+"""
+# NOT NULL: no row escapes it. ALWAYS: nor does one that a test plants with triggers off.
+_TAKES_TURNS = """
+    ALTER TABLE {table} ADD COLUMN {turn} bigint NOT NULL;
+    CREATE TRIGGER {turn} BEFORE INSERT ON {table}
+        FOR EACH ROW EXECUTE FUNCTION masking_clock.take_turn();
+    ALTER TABLE {table} ENABLE ALWAYS TRIGGER {turn};
+"""
+
+
+def number_rows(connection: psycopg.Connection) -> None:
+    """Have the rows of every table that only grows numbered from now on, in the order of insertion."""
+    connection.execute(_TAKE_TURNS)
+    for table in filter(_is_final, columns(connection)):
+        names = {"table": sql.Identifier(table), "turn": sql.Identifier(_TURN)}
+        connection.execute(sql.SQL(_TAKES_TURNS).format(**names))
 
 
 def columns(connection: psycopg.Connection) -> dict[str, list[str]]:
@@ -28,17 +63,19 @@ def columns(connection: psycopg.Connection) -> dict[str, list[str]]:
 
 def column(connection: psycopg.Connection, table: str, name: str) -> list[str]:
     """
-    Return one column as text, "" for null, in the order in which the rows lie on disk.
+    Return one column as text, "" for null.
 
-    A table whose rows are only ever inserted keeps the order of insertion. Where rows are updated,
-    their places depend on when PostgreSQL tidied up: there the order is that of the first column.
+    A table whose rows are only ever inserted is in the order of insertion; where rows are updated,
+    the order is that of the first column.
     """
-    query = sql.SQL("SELECT coalesce(t.{}::text, '') FROM {} t ORDER BY {}").format(
-        sql.Identifier(name),
-        sql.Identifier(table),
-        sql.SQL("t.ctid") if _is_final(table) else sql.SQL("t::text"),
-    )
-    return [row[0] for row in connection.execute(query).fetchall()]
+    value = sql.SQL("coalesce(t.{}::text, '')").format(sql.Identifier(name))
+    return [row[0] for row in _in_order(connection, table, value)]
+
+
+def sizes(connection: psycopg.Connection, table: str, name: str) -> list[tuple[int, int]]:
+    """Return how long each value of a column is as text, and as PostgreSQL stores it."""
+    value = sql.SQL("coalesce(length(t.{0}::text), 0), coalesce(pg_column_size(t.{0}), 0)")
+    return _in_order(connection, table, value.format(sql.Identifier(name)))
 
 
 def differing(tables: Mapping[str, Sequence[str]], *connections: psycopg.Connection) -> set[str]:
@@ -59,6 +96,12 @@ def readings(value: str) -> Iterator[bytes]:
         yield bytes.fromhex(value[2:])
         yield from _unwrapped(bytes.fromhex(value[2:]).decode("latin-1"))
     yield from _unwrapped(value)
+
+
+def _in_order(connection: psycopg.Connection, table: str, values: sql.Composed) -> list[Any]:
+    order = sql.Identifier("t", _TURN) if _is_final(table) else sql.SQL("t::text")
+    query = sql.SQL("SELECT {} FROM {} t ORDER BY {}").format(values, sql.Identifier(table), order)
+    return connection.execute(query).fetchall()
 
 
 def _unwrapped(text: str) -> Iterator[bytes]:

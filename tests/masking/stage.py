@@ -24,7 +24,7 @@ import psycopg
 from randomization.domain.schedule import generate_arms, spec_of
 from randomization.generator import bundle_of, draw_numbers
 from tests.cluster import ROOT, Cluster
-from tests.masking import wire
+from tests.masking import rows, wire
 from tests.masking.compare import Seen
 from tests.masking.nursery import Nursery
 from trialsite import protocol as protocols
@@ -183,6 +183,7 @@ class Stage:
         database = self._new_database()
         with self._connected(database) as connection:
             connection.execute(CLOCK)
+            rows.number_rows(connection)
             with self._serving(database, ["migrator"]) as ports:
                 play = Play(World(database, {}, {}), database, ports, connection)
                 answer = play.ask("migrator", "POST", "/", {"X-List": str(list_folder)})

@@ -77,6 +77,11 @@ def test_no_column_but_the_sealed_ones_depends_on_the_arms(databases: list[psyco
             " INSERT INTO randomization_slot SELECT * FROM moved",
             "randomization_slot.randomization_number",
         ),
+        (
+            "WITH moved AS (DELETE FROM audit_entry WHERE position = 99 RETURNING *)"
+            " INSERT INTO audit_entry SELECT * FROM moved",
+            "audit_entry.position",
+        ),
     ],
 )
 def test_a_difference_planted_in_one_database_is_found(
@@ -100,8 +105,9 @@ def test_what_is_sealed_has_the_same_sizes_whatever_the_arms(
 ) -> None:
     table, _, name = sealed.partition(".")
 
-    sizes = [[len(value) for value in rows.column(database, table, name)] for database in databases]
+    sizes = [rows.sizes(database, table, name) for database in databases]
 
+    assert sizes[0]
     assert sizes[0] == sizes[1] == sizes[2]
 
 
@@ -115,6 +121,16 @@ def test_every_bag_and_every_slot_is_sealed_in_one_size(databases: list[psycopg.
         assert len({len(bag) for bag in bags}) == 1
         assert {len(arm) for arm in arms} == {2 + 2 * 96}
         assert len(set(arms)) == len(arms)
+
+
+@pytest.mark.requirement(53, 55)
+def test_no_answer_or_refusal_of_the_unmasked_face_is_kept(databases: list[psycopg.Connection]) -> None:
+    kept = "SELECT count(*), count(answer) FROM api_idempotentrequest WHERE face = 'unmasked'"
+
+    for database in databases:
+        rows_kept, answers_kept = database.execute(kept).fetchone()
+        assert rows_kept
+        assert not answers_kept
 
 
 @pytest.mark.requirement(53, 55, 78)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -23,6 +22,7 @@ from tests.world import World, a_participant, a_world, forget_what_processes_rem
 from trialsite.accounts.models import User, WorkSession
 from trialsite.accounts.roles import Role
 from trialsite.accounts.services import tokens
+from trialsite.accounts.services.sessions import keyed_digest
 from trialsite.audit.signing import sign_checkpoint
 from trialsite.clock.services import real_now, trial_now
 
@@ -65,13 +65,10 @@ def the_people() -> Iterator[tuple[tuple[str, str], str]]:
 
 
 def a_work_session(person: User) -> None:
-    session = f"{SESSION}-{person.username}"
-    WorkSession.objects.create(
-        user=person,
-        digest=hashlib.sha256(session.encode()).digest(),
-        opened_at=real_now(),
-        expires_at=real_now() + dt.timedelta(hours=1),
-    )
+    now = real_now()
+    end = now + dt.timedelta(hours=1)
+    digest = keyed_digest(f"{SESSION}-{person.username}", user=person, expires_at=end)
+    WorkSession.objects.create(user=person, digest=digest, opened_at=now, expires_at=end)
 
 
 def things_at_puren(world: World) -> tuple[dict[str, str], dict[str, str]]:

@@ -224,6 +224,17 @@ def test_no_allocation_takes_another_slot_than_the_next(world):
         )
 
 
+@pytest.mark.requirement(9, 11)
+def test_no_slot_is_moved_over_without_being_taken(world):
+    take(world, a_participant(world))
+    statement("SET CONSTRAINTS ALL IMMEDIATE")
+
+    with pytest.raises(DatabaseError, match="moved over is taken"):
+        statement("UPDATE randomization_stratum SET next_slot = next_slot + 1 WHERE ordinal = 1")
+
+    assert Stratum.objects.get(ordinal=1).next_slot == 1
+
+
 def test_randomizing_by_rest_answers_number_stratum_and_four_infusions(world):
     participant = a_participant(world)
 

@@ -9,6 +9,7 @@ import pytest
 
 from randomization.models import Unblinding
 from randomization.services import unblinding as services
+from randomization.services import unblinding_requests
 from supply.models import Preparation
 from tests.randomization.breaking import (
     PATH,
@@ -229,8 +230,17 @@ def test_the_longest_reason_in_any_script_still_fits_the_one_size(world, allocat
         headers={"Idempotency-Key": "one"},
     )
 
-    assert answer.status_code in (201, 400)
-    assert "internal_error" not in str(answer.json())
+    assert answer.status_code == 201
+    assert world.sealed_events()[0]["reason"] == "急" * 400
+
+
+def test_the_longest_reason_fits_beside_the_longest_name(world, allocation):
+    reason = "é" * 4 + "\u0001" * ((unblinding_requests.LONGEST_REASON_BYTES - 10) // 6)
+
+    answer = ask(world, kit_number="\u0001" * 512, reason=reason)
+
+    assert code_of(answer) == (404, "not_found")
+    assert world.sealed_events()[0]["reason"] == reason
 
 
 @pytest.mark.requirement(10, 62)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from unittest import mock
 
 import pytest
@@ -10,6 +11,7 @@ from django.db import connection, transaction
 from randomization.models import Unblinding
 from randomization.services import unblinding as services
 from tests.randomization.breaking import (
+    a_randomized_participant,
     arm_of,
     ask,
     code_of,
@@ -18,7 +20,8 @@ from tests.world import STUDY
 from trialsite import opening
 from trialsite.audit import notes
 from trialsite.audit.models import Entry
-from trialsite.audit.services import public_keys
+from trialsite.audit.kinds import Kind
+from trialsite.audit.services import public_keys, record
 from trialsite.clock.services import trial_now
 from trialsite.sealing import seal_slot
 
@@ -78,6 +81,67 @@ def test_an_envelope_made_by_somebody_else_with_the_public_key_is_not_believed(w
 
     assert code_of(answer) == (500, "integrity_failure")
     assert world.sealed_events()[-1]["failure"] == "IntegrityFailure"
+
+
+def exchange(one, other):
+    """Give two participants each other's slot, and both ends of the row that says so."""
+    columns = "slot_id = %s, position = %s, randomization_number = %s"
+    row = f"UPDATE randomization_allocation SET {columns} WHERE participant_id = %s"
+    aside = (uuid.uuid4(), 999, "R000000")
+    tampered(row, *aside, one.participant_id)
+    for to, of in ((other, one), (one, other)):
+        tampered(row, of.slot_id, of.position, of.randomization_number, to.participant_id)
+
+
+@pytest.mark.requirement(56)
+def test_two_participants_whose_slots_were_exchanged_are_both_refused(world, allocation):
+    other = a_randomized_participant(world)
+    exchange(allocation, other)
+
+    answers = [ask(world, key=str(i), steps=i, participant=each.pk) for i, each in enumerate((allocation, other))]
+
+    assert [code_of(answer) for answer in answers] == [(500, "integrity_failure")] * 2
+    assert not any("arm" in answer.json() for answer in answers)
+    with pytest.raises(opening.IntegrityFailure):
+        services.open_arm(allocation.pk, keys=opening.FileKeys([settings_of(world)]))
+
+
+def settings_of(world):
+    return world.key_files("unmasked")["CODE_BREAK_KEY_FILE"]
+
+
+@pytest.mark.requirement(56)
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "UPDATE audit_entry SET body = convert_to(replace(convert_from(body, 'UTF8'), '\"slot\":1', '\"slot\":0'),"
+        " 'UTF8') WHERE kind = 'participant.randomized'",
+        "DELETE FROM audit_entry WHERE kind = 'participant.randomized' AND position > 0",
+    ],
+    ids=["body rewritten", "event removed"],
+)
+def test_an_allocation_that_the_trail_does_not_bear_out_is_refused(world, allocation, deed):
+    second = a_randomized_participant(world)
+    exchange(allocation, second)
+    tampered(deed)
+
+    with pytest.raises(opening.IntegrityFailure):
+        services.open_arm(second.pk, keys=opening.FileKeys([settings_of(world)]))
+
+
+def test_an_event_appended_later_moves_nobody(world, allocation):
+    second = a_randomized_participant(world)
+    record(
+        kind=Kind.PARTICIPANT_RANDOMIZED,
+        by="system:tests",
+        at=trial_now(),
+        about={"participant": str(allocation.pk), "stratum": second.stratum_id},
+        data={"slot": second.position},
+    )
+
+    assert ask(world, participant=allocation.pk).status_code == 201
+    exchange(allocation, second)
+    assert code_of(ask(world, key="2", steps=1, participant=allocation.pk)) == (500, "integrity_failure")
 
 
 @pytest.mark.requirement(63)

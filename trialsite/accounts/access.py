@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from trialsite.accounts.models import User
+from typing import TypeVar
+
+from django.db.models import Model, QuerySet
+
+from trialsite.accounts.models import RoleGrant, User
 from trialsite.accounts.roles import ROLE_PERMISSIONS, SITE_ROLES, Permission, Role
 from trialsite.errors import Refused
+
+Row = TypeVar("Row", bound=Model)
 
 
 class NotPermitted(Refused):
@@ -20,11 +26,12 @@ def may(by: User, permission: Permission, *, site: str | None = None) -> bool:
 
     A role that belongs to the whole trial counts at every site.
     """
-    return any(
-        permission in ROLE_PERMISSIONS[Role(grant.role)]
-        and (site is None or grant.role not in SITE_ROLES or grant.site_id == site)
-        for grant in by.roles
-    )
+    return any(_allows(grant, permission, site) for grant in by.roles)
+
+
+def acting_role(by: User, permission: Permission, *, site: str) -> str:
+    """Return the role by which the person may do it there; the first in the alphabet of several."""
+    return min(grant.role for grant in by.roles if _allows(grant, permission, site))
 
 
 def require(by: User, permission: Permission, *, site: str | None = None) -> None:
@@ -44,3 +51,19 @@ def sites_of(by: User, permission: Permission) -> list[str] | None:
     if any(grant.role not in SITE_ROLES for grant in grants):
         return None
     return sorted({grant.site_id for grant in grants if grant.site_id})
+
+
+def at_sites(rows: QuerySet[Row], by: User, permission: Permission, *, site: str = "site") -> QuerySet[Row]:
+    """
+    Return those of the rows that are at a site where ``by`` holds ``permission``.
+
+    :param site: the rows' field that holds the site.
+    """
+    sites = sites_of(by, permission)
+    return rows if sites is None else rows.filter(**{f"{site}__in": sites})
+
+
+def _allows(grant: RoleGrant, permission: Permission, site: str | None) -> bool:
+    return permission in ROLE_PERMISSIONS[Role(grant.role)] and (
+        site is None or grant.role not in SITE_ROLES or grant.site_id == site
+    )

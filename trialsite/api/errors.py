@@ -87,6 +87,11 @@ def document(
     return problem
 
 
+def problem_of(refusal: Refused) -> dict[str, Any]:
+    """Return the problem document of a refusal without faults of fields."""
+    return document(status=refusal.status, code=refusal.code, detail=str(refusal))
+
+
 def http_response(*, status: int, code: str = "", detail: str = "") -> HttpResponse:
     """Return a problem from outside REST framework: middleware, lock-out."""
     body = json.dumps(document(status=status, code=code, detail=detail))
@@ -155,7 +160,7 @@ def _problem(error: Exception) -> dict[str, Any] | None:
         errors = [field_error(fault.pointer, fault.code, fault.detail) for fault in error.faults]
         return document(status=error.status, code=error.code, detail=str(error), errors=errors)
     if isinstance(error, Refused):
-        return document(status=error.status, code=error.code, detail=str(error))
+        return problem_of(error)
     if isinstance(error, exceptions.APIException):
         return _framework_problem(error)
     if isinstance(error, OperationalError | InterfaceError):

@@ -89,8 +89,8 @@ def perform(
     the body is kept and repeated byte for byte; with it only ``Outcome.resource`` is kept, and
     ``replay(resource)`` makes the answer anew. The unmasked face keeps no bodies.
 
-    A refusal that left facts on the trail is answered again too, so that they are recorded once;
-    any other refusal kept nothing, and the same key may be tried again.
+    On the masked face a refusal that left facts on the trail is answered again too, so that they
+    are recorded once; any other refusal kept nothing, and the same key may be tried again.
 
     :raises IdempotencyKeyMissing, IdempotencyKeyMalformed: before anything is done.
     :raises IdempotencyKeyReused: if the key came before with another body.
@@ -223,10 +223,11 @@ class _Call:
 
     def keep_refusal(self, refusal: Refused) -> None:
         """Keep a refusal that is about to leave facts on the trail, so that it leaves them once."""
-        if self.signed or refusal.status != 409:
+        # Which refusal a preparer met may tell what the bag was to hold, so that face keeps none.
+        if settings.FACE == "unmasked" or self.signed or refusal.status != 409:
             return
         if self.claim().first:
-            self.keep(Outcome(refusal.status, _problem(refusal)), body=True)
+            self.keep(Outcome(refusal.status, errors.problem_of(refusal)), body=True)
 
     def kept(self, row: IdempotentRequest, replay: Callable[[str], Outcome] | None) -> Outcome:
         """Return the answer that was given the first time."""
@@ -272,10 +273,6 @@ def _fingerprint(message: bytes, secret: str | None = None) -> str:
     """
     digest = hashlib.sha256(message).digest()
     return salted_hmac(_SALT, digest, secret=secret, algorithm="sha256").hexdigest()
-
-
-def _problem(refusal: Refused) -> dict[str, Any]:
-    return errors.document(status=refusal.status, code=refusal.code, detail=str(refusal))
 
 
 def _respond(outcome: Outcome) -> Response:

@@ -9,6 +9,7 @@ description is made too.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import StrEnum
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
@@ -31,7 +32,7 @@ from trialsite.api.pagination import Pages
 from trialsite.api.strictness import mistakes
 from trialsite.clock.services import real_now
 
-__all__ = ["Endpoint", "ListEndpoint", "NoFields", "PublicEndpoint", "checked", "person"]
+__all__ = ["Endpoint", "ListEndpoint", "NoFields", "PublicEndpoint", "checked", "choices", "person"]
 
 
 class NoFields(serializers.Serializer[Any]):
@@ -143,6 +144,11 @@ class ListEndpoint(Endpoint, GenericAPIView[Any]):
 
     def get(self, request: Request) -> Response:  # noqa: ARG002 - Django REST framework's signature
         return self.page()
+
+
+def choices(values: type[StrEnum]) -> list[tuple[str, str]]:
+    """Return the values as the choices of a field or filter, each shown as itself."""
+    return [(each.value, each.value) for each in values]
 
 
 def checked(serializer_class: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:

@@ -29,11 +29,15 @@ class Report:
         self.signer_proven = True
 
     def say(self, what: str, text: str) -> None:
-        """Print one line; what a bundle says is shown in ASCII, without what steers a terminal."""
+        """Print one line, unless the bundle has brought about too many already."""
         self._lines += 1
         if self._lines <= MOST_LINES:
-            line = f"{what}: {text}"
-            self._write("".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in line) + "\n")
+            self.tell(what, text)
+
+    def tell(self, what: str, text: str) -> None:
+        """Print one line whatever came before, in ASCII and without what steers a terminal."""
+        line = f"{what}: {text}"
+        self._write("".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in line) + "\n")
 
     def violation(self, where: str, text: str) -> None:
         """Record that a promise of the trail is broken."""

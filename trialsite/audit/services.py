@@ -20,9 +20,12 @@ from django.db import connection
 from trialsite.audit.canonical import canonical
 from trialsite.audit.kinds import Kind
 from trialsite.clock.services import real_now
+from trialsite.errors import FieldFault, FieldsInvalid
 from trialsite.sealing import PublicKeys, seal_body
 
 EVENT_VERSION = 1
+# As canonical JSON: what stands around a reason in a sealed body must fit its one size too.
+LONGEST_REASON_BYTES = 1200
 
 
 class Person(Protocol):
@@ -67,6 +70,16 @@ def record(
             "data": dict(data or {}),
         },
     )
+
+
+def check_reason(reason: str) -> None:
+    """
+    Return if a reason in a person's words fits a sealed body of the one size.
+
+    :raises FieldsInvalid: otherwise.
+    """
+    if len(canonical(reason)) > LONGEST_REASON_BYTES:
+        raise FieldsInvalid(FieldFault(("reason",), "max_length", "Say it in fewer words."))
 
 
 def record_sealed(*, kind: Kind, event_id: uuid.UUID, at: dt.datetime, body: Mapping[str, Any]) -> int:

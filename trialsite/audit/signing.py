@@ -12,10 +12,12 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 from django.conf import settings
 
@@ -25,6 +27,13 @@ from trialsite.audit.models import Checkpoint, Entry, Head
 from trialsite.audit.services import genesis
 from trialsite.clock.services import real_now
 from trialsite.opening import FileKeys
+
+# How long to wait for whoever is signing, in seconds: behind it somebody may be waiting for an arm.
+LONGEST_WAIT = 3.0
+
+
+class SigningBusy(TimeoutError):
+    """Somebody else has been signing for longer than anybody waits."""
 
 
 class TrailRolledBack(Exception):
@@ -43,9 +52,10 @@ def sign_checkpoint() -> str:
     The same size twice gives the same note: no two checkpoints of one size exist.
 
     :raises TrailRolledBack: if the trail does not contain the last signed checkpoint.
+    :raises SigningBusy: if somebody else holds the lock for longer than ``LONGEST_WAIT``.
     :raises trialsite.audit.services.GenesisMissing: if there is no trail.
     """
-    with _reading, _locked_file() as path:
+    with _this_thread_alone(), _locked_file() as path:
         last_note = _last_note(path)
         last = notes.open_checkpoint(last_note, [signer().verifier])[0] if last_note else None
         head = Head.objects.get()
@@ -126,12 +136,34 @@ def _kept(path: Path) -> str:
 
 
 @contextmanager
+def _this_thread_alone() -> Iterator[None]:
+    if not _reading.acquire(timeout=LONGEST_WAIT):
+        raise SigningBusy("Another thread is signing.")
+    try:
+        yield
+    finally:
+        _reading.release()
+
+
+@contextmanager
 def _locked_file() -> Iterator[Path]:
     """Hold the lock that the signing processes of this host share; yield the checkpoint file's path."""
     path = Path(settings.CHECKPOINT_FILE)
     with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        end = time.monotonic() + LONGEST_WAIT
+        while not _taken(lock):
+            if time.monotonic() > end:
+                raise SigningBusy("Another process is signing.")
+            time.sleep(0.02)
         yield path
+
+
+def _taken(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _replace(path: Path, note: str) -> None:

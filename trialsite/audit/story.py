@@ -1,22 +1,25 @@
 """
 What a trail may tell, event by event, as far as it can be checked without a key.
 
-* The first event is the genesis event, and there is one.
-* The list is committed to before the first participant is randomized.
+* The first event is the genesis event, there is one, and it names the log and the study.
+* The list is committed to once, and it and the activation come before the first participant is randomized.
 * In each stratum the slots are used in order, 0, 1, 2, …, and a participant gets one, once.
-* A kit is released before it is dispensed and dispensed before it is infused.
-* A sealed event shows nothing but its kind, time and id; its envelope is its own and has one size.
+* A kit is released before it is dispensed and dispensed before it is infused, and infused once.
+* A sealed event shows nothing but its kind, time and id; its envelope is its own, has one size and is for
+  the same readers, two or more, as all of its kind.
 
 Pure: one ``Story`` reads one trail and holds a few bytes for each participant and kit.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import datetime as dt
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from trialsite.audit.kinds import SEALED, Kind
 from trialsite.audit.strict_json import NotCanonical, parse
@@ -24,8 +27,14 @@ from trialsite.audit.strict_json import NotCanonical, parse
 EVENT_VERSION = 1
 
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
+_NAMES = ("origin", "study")
 _SEALED_FIELDS = {"v", "k", "t", "id", "sealed"}
 _ENVELOPE_FIELDS = {"h", "w", "c"}
+# docs/specs/sealed.md: HPKE adds 48 bytes to a data key of 32; a body of 2048 has a nonce and a tag.
+_WRAP_BYTES: Final = 32 + 48
+_SEALED_BYTES: Final = 12 + 2048 + 16
+_FEWEST_BYTES: Final = 1001
+_FEWEST_READERS: Final = 2
 
 
 class Story:
@@ -40,8 +49,10 @@ class Story:
         self._participants: set[str] = set()
         self._released: set[str] = set()
         self._dispensed: set[str] = set()
+        self._infused: set[str] = set()
         self._envelopes: set[str] = set()
-        self._sizes: dict[Kind, int] = {}
+        self._sizes: dict[Kind, int] = dict.fromkeys(SEALED, _SEALED_BYTES)
+        self._readers: dict[Kind, set[str]] = {}
         self._rules: dict[Kind, Callable[[dict[str, Any]], Iterator[str]]] = {
             Kind.GENESIS: self._begun,
             Kind.LIST_COMMITTED: self._list_committed,
@@ -73,8 +84,13 @@ class Story:
             yield "a genesis event after the first"
             return
         self.genesis = event["data"]
+        if not all(isinstance(self.genesis.get(name), str) and self.genesis[name] for name in _NAMES):
+            yield "the genesis event lacks its origin or study"
 
     def _list_committed(self, event: dict[str, Any]) -> Iterator[str]:
+        if self.kinds[Kind.LIST_COMMITTED] > 1:
+            yield "a list is committed to a second time"
+            return
         self.commitment = event["data"]
         if self._participants:
             yield "the list is committed to after a participant was randomized"
@@ -87,6 +103,8 @@ class Story:
             return
         if not self.kinds[Kind.LIST_COMMITTED]:
             yield "a participant is randomized before the list is committed to"
+        if not self.kinds[Kind.TRIAL_ACTIVATED]:
+            yield "a participant is randomized before the trial is activated"
         if slot != self._slots[stratum]:
             yield f"stratum {stratum} gives slot {slot} where slot {self._slots[stratum]} is next"
         # Go on from what was given, so that one fault is told once.
@@ -104,11 +122,15 @@ class Story:
         )
 
     def _infusion_started(self, event: dict[str, Any]) -> Iterator[str]:
+        # No infusion begins twice either, so that a kit is hung once whatever the event names beside it.
+        kit = _text(event, "kit")
+        if kit in self._infused:
+            yield f"kit {kit} is infused a second time"
+        before, fault = self._dispensed, "infused, not dispensed"
         if event["data"].get("late") is True:
             # Written down afterwards, when the handing over may not have been: a fact is not refused.
-            yield from self._kit(event, before=self._released, after=set(), fault="infused, not released")
-            return
-        yield from self._kit(event, before=self._dispensed, after=set(), fault="infused, not dispensed")
+            before, fault = self._released, "infused, not released"
+        yield from self._kit(event, before=before, after=self._infused, fault=fault)
 
     def _kit(
         self, event: dict[str, Any], *, before: set[str] | None, after: set[str], fault: str
@@ -130,12 +152,20 @@ class Story:
             yield "the sealed body belongs to another event"
         if sorted(header["kids"]) != sorted(envelope["w"]):
             yield "the sealed body's readers are not those that its header names"
-        if len(envelope["c"]) != self._sizes.setdefault(kind, len(envelope["c"])):
-            yield "the sealed body has another size than those before it"
+        yield from self._same_as_all(kind, set(header["kids"]), len(_decoded(envelope["c"]) or b""))
         # The nonce makes each different: the same one again is a copy.
         if envelope["c"] in self._envelopes:
             yield "the sealed body is a copy of an earlier one"
         self._envelopes.add(envelope["c"])
+
+    def _same_as_all(self, kind: Kind, readers: set[str], size: int) -> Iterator[str]:
+        """Compare readers and size with those of every sealed body of the kind: no difference may tell."""
+        if len(readers) < _FEWEST_READERS:
+            yield f"the sealed body has fewer than {_FEWEST_READERS} readers"
+        elif readers != self._readers.setdefault(kind, readers):
+            yield "the sealed body has other readers than those before it"
+        if size < _FEWEST_BYTES or size != self._sizes.setdefault(kind, size):
+            yield "the sealed body has another size than that of its kind"
 
 
 def _shape(event: Any) -> Iterator[str]:
@@ -179,6 +209,19 @@ def _is_envelope(envelope: Any) -> bool:
         claims = parse(header.encode())
     except (NotCanonical, UnicodeError):
         return False
-    if not isinstance(claims, dict) or not isinstance(claims.get("kids"), list):
+    if not isinstance(claims, dict) or not isinstance(claims.get("kids"), list) or "id" not in claims:
         return False
-    return "id" in claims and all(isinstance(kid, str) for kid in claims["kids"])
+    if not all(isinstance(kid, str) for kid in claims["kids"]) or _decoded(ciphertext) is None:
+        return False
+    return all(len(_decoded(wrap) or b"") == _WRAP_BYTES for wrap in wraps.values())
+
+
+def _decoded(text: Any) -> bytes | None:
+    """Return the bytes of base64 in its one canonical spelling: another would hide a copy."""
+    if not isinstance(text, str):
+        return None
+    try:
+        content = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return content if base64.b64encode(content).decode() == text else None

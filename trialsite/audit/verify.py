@@ -3,11 +3,11 @@ The independent verifier of a trail: ``python -m trialsite.audit.verify BUNDLE [
 
 It needs the exported bundle and nothing else of ours: no database, no network, no Django, only the
 standard library, ``cryptography`` and the pure modules beside it. DIR is what the auditor brought
-along: ``*.vkey`` or ``keys.txt`` (the log's public key, a vkey on each line) and ``*.note`` (checkpoints
-kept from earlier visits, or the commitment to the list as it was published).
+along: ``*.vkey``, ``keys.txt`` or ``public_keys.json`` (the public keys of the log and the statistician)
+and ``*.note`` (checkpoints kept from earlier visits, or the commitment to the list as it was published).
 
 One line for each finding and the verdict last. Exit code 0: the trail holds. 1: it is violated.
-2: the bundle cannot be read, which says nothing of the trail.
+2: the bundle or DIR cannot be read, which says nothing of the trail.
 
 A bundle vouches for itself only as far as its own ``keys.txt``. Who signed it is proven by a key that
 came another way, and that nothing was taken away since by a checkpoint kept from before.
@@ -24,9 +24,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from trialsite.audit import notes
+from trialsite.audit.brought import Brought, bring, log_keys, vkeys
 from trialsite.audit.bundle import COMMITMENT, ENTRIES, KEYS, MANIFEST, Bundle, Unreadable, parse_manifest
 from trialsite.audit.findings import Report
 from trialsite.audit.kinds import SEALED, Kind
@@ -39,14 +40,22 @@ COMMITMENT_TITLE = "irt-list-commitment/v1"
 _TOLERANCE = dt.timedelta(minutes=5)
 
 
+class Told(NamedTuple):
+    """The root that one checkpoint tells, where it stands, and its file's name if the auditor kept it."""
+
+    where: str
+    root: bytes
+    kept: str
+
+
 @dataclass
 class Evidence:
-    """What the checks of one bundle share: keys to trust, and roots that the trail must have had."""
+    """What the checks of one bundle share: the log's keys, and roots that the trail must have had."""
 
     keys: tuple[notes.VerifierKey, ...]
     origin: str = ""
     newest: int | None = None
-    roots: dict[int, list[tuple[str, bytes]]] = field(default_factory=lambda: defaultdict(list))
+    roots: dict[int, list[Told]] = field(default_factory=lambda: defaultdict(list))
 
 
 def verify(bundle_path: Path, keys_dir: Path | None, report: Report) -> None:
@@ -55,53 +64,31 @@ def verify(bundle_path: Path, keys_dir: Path | None, report: Report) -> None:
 
     :raises Unreadable: if it cannot be checked at all.
     """
+    brought = bring(keys_dir)
+    for name in brought.ignored:
+        report.tell("ignored", name)
     with Bundle(bundle_path) as bundle:
-        inside = _vkeys(bundle.read(KEYS), KEYS)
-        brought = _brought_keys(keys_dir)
-        evidence = Evidence(keys=brought or inside)
-        if not brought:
+        inside = vkeys(bundle.read(KEYS), KEYS)
+        evidence = Evidence(keys=brought.log or log_keys(inside))
+        if not brought.log:
             report.signer_proven = False
             report.say("signer not proven", f"the only key is the one in the bundle's own {KEYS}")
         _check_checkpoints(bundle, evidence, report)
-        published = _check_kept(keys_dir, evidence, report)
+        published = _check_kept(brought, evidence, report)
         with report.going_on():
             _check_manifest(bundle, evidence, report)
         story = _check_entries(bundle, evidence, report)
         _check_genesis(story, evidence, report)
         with report.going_on():
-            _check_commitment(bundle, (*brought, *inside), story, published, report)
+            note = _check_commitment(bundle, story, published, report)
+            if note:
+                _check_statistician(note, brought.statistician, evidence, report)
         _say_what_is_sealed(story, report)
 
 
-def _vkeys(content: bytes, where: str) -> tuple[notes.VerifierKey, ...]:
-    try:
-        lines = [line.strip() for line in content.decode("utf-8").splitlines()]
-        return tuple(notes.VerifierKey.parse(line) for line in lines if line and not line.startswith("#"))
-    except ValueError as error:
-        raise Unreadable(f"{where}: {error}") from None
-
-
-def _files(folder: Path | None, *patterns: str) -> list[Path]:
-    if folder is None:
-        return []
-    if not folder.is_dir():
-        raise Unreadable(f"{folder}: not a folder")
-    return sorted({path for pattern in patterns for path in folder.glob(pattern)})
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise Unreadable(f"{path}: {error.strerror}") from None
-
-
-def _brought_keys(folder: Path | None) -> tuple[notes.VerifierKey, ...]:
-    files = _files(folder, "*.vkey", KEYS)
-    return tuple(key for path in files for key in _vkeys(_content(path), str(path)))
-
-
-def _checkpoint(note: bytes, where: str, evidence: Evidence, report: Report) -> notes.Checkpoint | None:
+def _checkpoint(
+    note: bytes, where: str, evidence: Evidence, report: Report, *, kept: str = ""
+) -> notes.Checkpoint | None:
     """Read one checkpoint and keep its root; report it if the log did not sign it."""
     try:
         checkpoint, _ = notes.open_checkpoint(note, evidence.keys)
@@ -115,7 +102,7 @@ def _checkpoint(note: bytes, where: str, evidence: Evidence, report: Report) -> 
     if checkpoint.origin != evidence.origin:
         report.violation(where, f"of the log {checkpoint.origin}, not of {evidence.origin}")
         return None
-    evidence.roots[checkpoint.size].append((where, checkpoint.root))
+    evidence.roots[checkpoint.size].append(Told(where, checkpoint.root, kept))
     return checkpoint
 
 
@@ -127,15 +114,14 @@ def _check_checkpoints(bundle: Bundle, evidence: Evidence, report: Report) -> No
                 evidence.newest = max(evidence.newest or 0, checkpoint.size)
 
 
-def _check_kept(folder: Path | None, evidence: Evidence, report: Report) -> list[tuple[str, str]]:
+def _check_kept(brought: Brought, evidence: Evidence, report: Report) -> list[tuple[str, str]]:
     """Read the notes the auditor kept; return the texts of commitments among them."""
     published = []
-    for path in _files(folder, "*.note"):
-        note = _content(path)
+    for name, note in brought.notes:
         if note.startswith(f"{COMMITMENT_TITLE}\n".encode()):
-            published.append((f"kept {path.name}", _text_of(note, str(path))))
+            published.append((name, _text_of(note, name)))
         else:
-            _checkpoint(note, f"kept {path.name}", evidence, report)
+            _checkpoint(note, f"kept {name}", evidence, report, kept=name)
     return published
 
 
@@ -205,15 +191,17 @@ def _event(body: bytes, where: str, report: Report) -> Any:
 
 
 def _compare(frontier: Frontier, evidence: Evidence, report: Report) -> None:
-    for where, root in evidence.roots.get(frontier.size, ()):
-        if root != frontier.root:
-            report.violation(where, f"signed another root than that of the first {frontier.size} events")
+    for told in evidence.roots.get(frontier.size, ()):
+        if told.root != frontier.root:
+            report.violation(told.where, f"signed another root than that of the first {frontier.size} events")
+        elif told.kept:
+            report.tell("note", f"kept checkpoint {told.kept} agrees")
 
 
 def _check_end(frontier: Frontier, evidence: Evidence, report: Report) -> None:
     for size, roots in sorted(evidence.roots.items()):
-        for where, _ in roots if size > frontier.size else ():
-            report.violation(where, f"signed {size} events; the bundle has {frontier.size}")
+        for told in roots if size > frontier.size else ():
+            report.violation(told.where, f"signed {size} events; the bundle has {frontier.size}")
     if evidence.newest is not None and evidence.newest < frontier.size:
         uncovered = frontier.size - evidence.newest
         report.violation(ENTRIES, f"no checkpoint covers the last {uncovered} of {frontier.size} events")
@@ -235,52 +223,54 @@ def _check_time(
 
 
 def _check_commitment(
-    bundle: Bundle,
-    keys: Sequence[notes.VerifierKey],
-    story: Story,
-    published: Sequence[tuple[str, str]],
-    report: Report,
-) -> None:
-    """Compare the statistician's note with the event that put it on the trail, and with the kept one."""
+    bundle: Bundle, story: Story, published: Sequence[tuple[str, str]], report: Report
+) -> bytes:
+    """Compare the commitment with the event that put it on the trail, and with the kept one; return it."""
     note = bundle.read(COMMITMENT) if COMMITMENT in bundle.names else b""
     if not note:
         if story.kinds[Kind.LIST_COMMITTED] or published:
             report.violation(COMMITMENT, "missing, but a list was committed to")
-        return
+        return b""
     text = _text_of(note, COMMITMENT)
-    for where, kept in published:
+    for name, kept in published:
         if kept != text:
-            report.violation(COMMITMENT, f"not what was published: {where} differs")
+            report.violation(COMMITMENT, f"not what was published: kept {name} differs")
+        else:
+            report.tell("note", f"kept commitment {name} agrees")
     if not story.kinds[Kind.LIST_COMMITTED]:
         report.violation(COMMITMENT, "no list.committed event puts it on the trail")
     elif not _matches(note, text, story.commitment):
         report.violation(COMMITMENT, "not what the trail's list.committed event says")
-    _check_statistician(note, keys, report)
+    return note
 
 
-def _check_statistician(note: bytes, keys: Sequence[notes.VerifierKey], report: Report) -> None:
+def _check_statistician(
+    note: bytes, brought: Sequence[notes.VerifierKey], evidence: Evidence, report: Report
+) -> None:
+    """Check the commitment's signature by a key that did not come from the log, nor with its bundle."""
+    if not brought:
+        report.say("note", f"{COMMITMENT}: no statistician's key was given, so only the log vouches for it")
+        return
     try:
-        notes.open_note(note, keys)
-    except notes.Unsigned:
-        report.say(
-            "note", f"{COMMITMENT}: the statistician's key was not given, so only the log vouches for it"
-        )
+        notes.open_note(note, [key for key in brought if key.name != evidence.origin])
     except notes.NoteInvalid as error:
-        report.violation(COMMITMENT, str(error))
+        report.violation(COMMITMENT, f"not signed by the statistician's key that was brought: {error}")
 
 
 def _matches(note: bytes, text: str, data: dict[str, Any]) -> bool:
-    """Compare what the event tells of the note: its whole text, and the list's root in hex or base64."""
+    """Compare what the event tells: the list's root (hex or base64), and the whole note or its SHA-256."""
     lines = text.split("\n")
     try:
         root = base64.b64decode(lines[2], validate=True)
     except (IndexError, ValueError):
         return False
-    digest = hashlib.sha256(note).hexdigest()
+    whole = {"note": note.decode(), "note_sha256": hashlib.sha256(note).hexdigest()}
+    told = [data[name] == same for name, same in whole.items() if name in data]
     return (
-        data.get("root", lines[2]) in (root.hex(), lines[2])
-        and data.get("note_sha256", digest) == digest
-        and data.get("note", note.decode()) == note.decode()
+        len(root) == notes.ROOT_BYTES
+        and data.get("root") in (root.hex(), lines[2])
+        and any(told)
+        and all(told)
     )
 
 
@@ -298,7 +288,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m trialsite.audit.verify", description="Check a trail.")
     parser.add_argument("bundle", type=Path, help="the exported bundle (zip)")
-    parser.add_argument("--keys", type=Path, help="folder of *.vkey, keys.txt and kept *.note")
+    parser.add_argument("--keys", type=Path, help="folder of keys and kept *.note")
     options = parser.parse_args(arguments)
     report = Report(sys.stdout.write)
     try:

@@ -47,6 +47,10 @@ KEYS: dict[str, dict[str, str]] = {
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH")
 
 
+class FolderUnusable(RuntimeError):
+    """A folder cannot be made, read or written, or holds what is not ours."""
+
+
 @dataclass
 class Evaluation:
     """One evaluation deployment in the folder ``data``."""
@@ -86,10 +90,26 @@ class Evaluation:
     def log(self, process: str) -> Path:
         return self.data / "logs" / f"{process}.log"
 
-    def make_folders(self) -> None:
-        """Make the folders, closed to everyone else, and the secrets that stay with them."""
+    @property
+    def lock(self) -> Path:
+        """Held by the service that runs on the data; also the sign that the folder is a deployment's."""
+        return self.data / "serve.lock"
+
+    def make_data_folder(self) -> None:
+        """
+        Make the data folder, or take one that is empty or a deployment's already.
+
+        :raises FolderUnusable: when it holds something else.
+        """
         if not self.data.exists():
             self.data.mkdir(mode=0o711, parents=True)  # PostgreSQL's own user passes through
+        known = self.lock.exists() or (self.data / "set-up.json").exists()
+        if not known and any(self.data.iterdir()):
+            message = f"{self.data} is not empty and no deployment's: give a new folder, or an empty one."
+            raise FolderUnusable(message)
+
+    def make_folders(self) -> None:
+        """Make the folders, closed to everyone else, and the secrets that stay with them."""
         for name in ("logs", "mail", "checkpoints"):
             (self.data / name).mkdir(mode=0o700, exist_ok=True)
         if self.is_new:

@@ -125,6 +125,7 @@ FUNCTIONS: dict[str, Row] = {
     "the_list_is_final": NONE,
     "a_stratum_moves_by_one_slot": NONE,
     "an_allocation_takes_the_next_slot": NONE,
+    "a_slot_moved_over_is_taken": NONE,
 }
 
 _PRIVILEGES = re.compile(r"(SELECT|INSERT|DELETE|EXECUTE|UPDATE( \([a-z_]+(, [a-z_]+)*\))?)")

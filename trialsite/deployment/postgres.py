@@ -80,6 +80,11 @@ class Postgres:
         return (self.home / "superuser-password").read_text().strip()
 
     @property
+    def elsewhere(self) -> Path | None:
+        """Where the cluster stands, if that is not below the folder that was asked for."""
+        return None if self.home.parent == self.folder else self.home
+
+    @property
     def pid(self) -> int | None:
         return self._process.pid if self._process and self._process.poll() is None else None
 

@@ -11,7 +11,9 @@ import contextlib
 import fcntl
 import json
 import logging
+import shlex
 import signal
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -22,14 +24,16 @@ from types import FrameType
 from typing import Any
 
 from trialsite.deployment import bring_up
-from trialsite.deployment.evaluation import BROKER, FACES, Evaluation, write_private
+from trialsite.deployment.evaluation import BROKER, FACES, Evaluation, FolderUnusable, write_private
 from trialsite.deployment.postgres import Postgres
-from trialsite.deployment.processes import a_free_port
+from trialsite.deployment.processes import a_free_port, refuse_ports_in_use
 from trialsite.deployment.supervisor import Child, Supervisor
 
 READY_SECONDS = 60
 PROCESSES = ("masked", "unmasked", "signer", "worker")
 GUNICORN = ("-m", "gunicorn", "--config", "python:trialsite.deployment.web")
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 logger = logging.getLogger(__name__)
 
@@ -59,16 +63,22 @@ class Options:
 
 def serve(options: Options) -> None:
     """
-    Serve until SIGTERM or SIGINT.
+    Serve until SIGTERM, SIGINT or SIGHUP.
 
     :raises InUse: when the data folder is served already.
+    :raises FolderUnusable: when a folder cannot be used, or the data folder holds something else.
+    :raises trialsite.deployment.processes.PortUnusable: when a port that was given is not free.
     :raises trialsite.deployment.bring_up.BringUpFailed: when a step of the set-up fails.
     :raises NotReady: when a face does not answer.
     :raises trialsite.deployment.supervisor.DiesRepeatedly: when a process cannot be kept running.
     """
     evaluation = Evaluation(data=options.data, trial_file=options.trial_file.absolute())
     with _signals(), _only_one(evaluation):
-        options.ready_file.unlink(missing_ok=True)
+        refuse_ports_in_use(options.ports or {})
+        with _usable(options.ready_file.absolute().parent):
+            options.ready_file.unlink(missing_ok=True)
+            # Whether it can be written, before minutes are spent.
+            tempfile.TemporaryFile(dir=options.ready_file.absolute().parent).close()
         supervisor = Supervisor(Postgres(evaluation.data, log=evaluation.log("postgres")))
         try:
             _start(evaluation, supervisor, options)
@@ -95,6 +105,10 @@ def _start(evaluation: Evaluation, supervisor: Supervisor, options: Options) -> 
     _wait_until_ready(evaluation, supervisor)
     write_private(options.ready_file.absolute(), ready(evaluation))
     logger.info("Ready: masked %s, unmasked %s.", *(_address(evaluation, face) for face in FACES))
+    logger.info("In a second terminal: READY=%s", shlex.quote(str(options.ready_file.absolute())))
+    if supervisor.postgres.elsewhere:
+        logger.info("PostgreSQL's own user cannot reach the data folder.")
+        logger.info("PostgreSQL's data are in %s.", supervisor.postgres.elsewhere)
 
 
 def _child(evaluation: Evaluation, name: str) -> Child:
@@ -126,15 +140,18 @@ def _address(evaluation: Evaluation, face: str) -> str:
 
 
 def _wait_until_ready(evaluation: Evaluation, supervisor: Supervisor) -> None:
-    waiting = list(FACES)
     deadline = time.monotonic() + READY_SECONDS
-    while waiting and time.monotonic() < deadline:
-        supervisor.look()
-        waiting = [face for face in waiting if not _answers(f"{_address(evaluation, face)}/readyz")]
+    while waiting := [face for face in FACES if not _is_ready(evaluation, supervisor, face)]:
+        if time.monotonic() > deadline:
+            message = f"{waiting[0]} is not ready after {READY_SECONDS} s; see {evaluation.log(waiting[0])}."
+            raise NotReady(message)
         time.sleep(0.1)
-    if waiting:
-        message = f"{waiting[0]} is not ready after {READY_SECONDS} s; see {evaluation.log(waiting[0])}."
-        raise NotReady(message)
+        supervisor.look()
+
+
+def _is_ready(evaluation: Evaluation, supervisor: Supervisor, face: str) -> bool:
+    """Whether the face answers and its own process lives: somebody else's on the port is not it."""
+    return _answers(f"{_address(evaluation, face)}/readyz") and supervisor.lives(face)
 
 
 def _answers(url: str) -> bool:
@@ -148,22 +165,38 @@ def _answers(url: str) -> bool:
 @contextlib.contextmanager
 def _only_one(evaluation: Evaluation) -> Iterator[None]:
     """Hold the data folder's lock; two services on one folder would spoil it."""
-    evaluation.make_folders()
-    with (evaluation.data / "serve.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            message = f"Another service runs on {evaluation.data}."
-            raise InUse(message) from None
+    with contextlib.ExitStack() as held:
+        with _usable(evaluation.data):
+            evaluation.make_data_folder()
+            lock = held.enter_context(evaluation.lock.open("w"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                message = f"Another service runs on {evaluation.data}."
+                raise InUse(message) from None
+            evaluation.make_folders()
         yield
+
+
+@contextlib.contextmanager
+def _usable(folder: Path) -> Iterator[None]:
+    """Say in words which folder cannot be used, and why."""
+    try:
+        yield
+    except OSError as error:
+        message = f"{folder} cannot be used: {error.strerror} ({error.filename})."
+        raise FolderUnusable(message) from None
 
 
 @contextlib.contextmanager
 def _signals() -> Iterator[None]:
     def stop(number: int, _frame: FrameType | None) -> None:
+        _ignore_signals()
         raise Stopped(signal.Signals(number).name)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    # What is ignored already stays so: a service under nohup outlives its terminal.
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in heard}
     try:
         yield
     except Stopped:
@@ -175,5 +208,5 @@ def _signals() -> Iterator[None]:
 
 def _ignore_signals() -> None:
     """A second Ctrl-C must not cut short what puts everything safely down."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)

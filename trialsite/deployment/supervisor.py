@@ -54,7 +54,7 @@ class Child:
             )
 
     def ask_to_stop(self) -> None:
-        if self.process is not None and self.process.poll() is None:
+        if self.process is not None and self.lives:
             self.process.terminate()
 
     def wait(self) -> None:
@@ -66,6 +66,10 @@ class Child:
             logger.warning("%s did not stop in %s s and was killed.", self.name, STOP_SECONDS)
             self.process.kill()
             self.process.wait()
+
+    @property
+    def lives(self) -> bool:
+        return self.process is not None and self.process.poll() is None
 
     def died(self) -> bool:
         return self.process is not None and self.process.poll() is not None
@@ -90,15 +94,19 @@ class Supervisor:
         :raises DiesRepeatedly: when it has died DEATHS times within DEATHS_WITHIN_SECONDS.
         """
         if not self.postgres.running:
-            _count(self._postgres_deaths, "postgres", "its server is gone")
+            _count(self._postgres_deaths, "postgres", "its server is gone", self.postgres.log)
             try:
                 self.postgres.start(port=self.postgres.port)
             except PostgresFailed as error:
                 logger.warning("%s", error)
         for child in self.children:
             if child.died() and child.process is not None:
-                _count(child.deaths, child.name, f"exit status {child.process.returncode}")
+                _count(child.deaths, child.name, f"exit status {child.process.returncode}", child.log)
                 child.start()
+
+    def lives(self, name: str) -> bool:
+        """Whether the process of that name runs at this moment."""
+        return any(child.name == name and child.lives for child in self.children)
 
     def watch(self) -> None:
         """Look after the processes until interrupted by an exception of a signal's handler."""
@@ -115,10 +123,10 @@ class Supervisor:
         self.postgres.stop()
 
 
-def _count(deaths: deque[float], name: str, how: str) -> None:
+def _count(deaths: deque[float], name: str, how: str, log: Path) -> None:
     now = time.monotonic()
     deaths.append(now)
     if len(deaths) == DEATHS and now - deaths[0] < DEATHS_WITHIN_SECONDS:
-        message = f"{name} died {DEATHS} times within {DEATHS_WITHIN_SECONDS} s ({how})."
+        message = f"{name} died {DEATHS} times within {DEATHS_WITHIN_SECONDS} s ({how}); see {log}."
         raise DiesRepeatedly(message)
-    logger.warning("%s died (%s) and is started again.", name, how)
+    logger.warning("%s died (%s) and is started again; see %s.", name, how, log)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import django_filters as filters
-from django.db.models import QuerySet
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast
 from django.urls import path
 from rest_framework import serializers
 from rest_framework.response import Response
@@ -65,20 +66,22 @@ class AuditEvents(ListEndpoint):
 
 
 def _usernames(events: list[VisibleEvent]) -> dict[str, str]:
-    actors = {event.event["act"] for event in events if not event.event["act"].startswith("system:")}
-    return {str(user.pk): user.username for user in User.objects.filter(pk__in=actors)}
+    actors = {str(event.event.get("act")) for event in events}
+    people = User.objects.annotate(key=Cast("id", TextField())).filter(key__in=actors)
+    return {user.key: user.username for user in people}
 
 
 def _shown(event: VisibleEvent, names: dict[str, str]) -> dict[str, Any]:
-    body = event.event
+    body: dict[str, Any] = event.event
+    about = body.get("about", {})
     hidden = event.kind in WITHOUT_ACTOR
     return {
         "kind": event.kind,
-        "at": body["at"],
-        "recorded_at": body["t"],
-        "actor": None if hidden else names.get(body["act"], body["act"]),
-        "role": body["role"],
-        "about": {name: body["about"][name] for name in ABOUT if name in body["about"]},
+        "at": body.get("at"),
+        "recorded_at": body.get("t"),
+        "actor": None if hidden else names.get(str(body.get("act")), body.get("act")),
+        "role": body.get("role"),
+        "about": {name: about[name] for name in ABOUT if name in about},
     }
 
 

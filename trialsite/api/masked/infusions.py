@@ -16,17 +16,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from supply.domain.infusion_states import InfusionStatus
+from supply.domain.scans import LONGEST_SCAN
 from supply.models import Infusion
 from supply.selectors import infusions_visible_to
 from supply.services import bedside, dispensing, ordering
 from trialsite.accounts.roles import Permission
 from trialsite.api.floor import Outcome, perform
-from trialsite.api.views import Endpoint, ListEndpoint, checked, person
+from trialsite.api.views import Endpoint, ListEndpoint, checked, choices, person
 from trialsite.clock.services import trial_now
 from trialsite.errors import NotFound
 
-STATUSES = [(status.value, status.value) for status in InfusionStatus]
-LONGEST_SCAN = 512
+STATUSES = choices(InfusionStatus)
 
 
 class Filters(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types

@@ -20,11 +20,11 @@ from supply.selectors import kits_visible_to
 from supply.services.kits import waste_kit
 from trialsite.accounts.roles import Permission
 from trialsite.api.floor import Outcome, perform
-from trialsite.api.views import Endpoint, ListEndpoint, checked, person
+from trialsite.api.views import Endpoint, ListEndpoint, checked, choices, person
 from trialsite.clock.services import trial_now
 from trialsite.errors import NotFound
 
-STATUSES = [(status.value, status.value) for status in KitStatus]
+STATUSES = choices(KitStatus)
 
 
 class Filters(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types

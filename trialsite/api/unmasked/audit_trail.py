@@ -14,7 +14,7 @@ from randomization.models import RandomizationList
 from trialsite.accounts.roles import Permission
 from trialsite.api.views import Endpoint, PublicEndpoint
 from trialsite.audit.export import bundle
-from trialsite.audit.signing import TrailRolledBack, latest_checkpoint
+from trialsite.audit.signing import SigningBusy, TrailRolledBack, latest_checkpoint
 from trialsite.errors import NotFound, Refused
 
 
@@ -22,6 +22,13 @@ class TrailHasGoneBack(Refused):
     """The trail no longer holds what was last signed: a restored older copy, or worse."""
 
     code = "trail_has_gone_back"
+    status = 503
+
+
+class TrailBusy(Refused):
+    """Somebody else is signing the trail at the moment."""
+
+    code = "trail_busy"
     status = 503
 
 
@@ -48,6 +55,8 @@ class TrailExport(Endpoint):
             content = bundle(commitment_note=committed.commitment_note if committed else "")
         except TrailRolledBack:
             raise TrailHasGoneBack("The trail has gone back behind what was signed.") from None
+        except SigningBusy:
+            raise TrailBusy("The trail is being signed. Try again in some seconds.") from None
         response = HttpResponse(content, content_type="application/zip")
         response["Content-Disposition"] = 'attachment; filename="audit-trail.zip"'
         return response

@@ -22,17 +22,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from supply.domain.preparation_states import PreparationStatus
+from supply.domain.scans import LONGEST_SCAN
 from supply.models import Preparation
 from supply.selectors import preparation_within_reach, preparations_visible_to
 from supply.services import desk
 from supply.services import preparation as services
 from trialsite.accounts.roles import Permission
+from trialsite.accounts.services.people import LONGEST_PASSWORD
 from trialsite.api.floor import Outcome, durable, perform, perform_in_two
-from trialsite.api.views import Endpoint, ListEndpoint, checked, person
+from trialsite.api.views import Endpoint, ListEndpoint, checked, choices, person
 from trialsite.clock.services import trial_now
 
-STATUSES = [(status.value, status.value) for status in PreparationStatus]
-LONGEST_SCAN = 512
+STATUSES = choices(PreparationStatus)
 # Whoever counts the bytes of the preparers' answers counts the same for both treatments.
 SHEET_BYTES: Final = 8192
 
@@ -198,7 +199,7 @@ class Verify(PreparationAct):
 
     class Input(serializers.Serializer[Any]):
         class Signature(serializers.Serializer[Any]):
-            password = serializers.CharField(max_length=128, trim_whitespace=False)
+            password = serializers.CharField(max_length=LONGEST_PASSWORD, trim_whitespace=False)
 
         kit_scan = serializers.CharField(max_length=LONGEST_SCAN, trim_whitespace=False)
         contents_verified = serializers.BooleanField()

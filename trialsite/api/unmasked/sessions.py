@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from trialsite.accounts.roles import Permission
 from trialsite.accounts.services import sessions
+from trialsite.accounts.services.people import LONGEST_PASSWORD
 from trialsite.api.views import Endpoint, checked, person
 from trialsite.clock.services import real_now
 
@@ -24,7 +25,7 @@ class OpenSession(Endpoint):
     created = True
 
     class Input(serializers.Serializer[Any]):
-        password = serializers.CharField(trim_whitespace=False, max_length=128)
+        password = serializers.CharField(trim_whitespace=False, max_length=LONGEST_PASSWORD)
         otp = serializers.CharField(max_length=16)
 
     class Output(serializers.Serializer[Any]):

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import django_filters as filters
+from django.db import InterfaceError, OperationalError
 from django.db.models import QuerySet
 from django.urls import path
 from drf_spectacular.utils import extend_schema
@@ -26,6 +27,8 @@ from randomization.services import unblinding as services
 from randomization.services import unblinding_requests as requests
 from supply.services.given_bags import given_bags, participant_of_kit
 from trialsite.accounts.roles import Permission
+from trialsite.accounts.services.people import LONGEST_PASSWORD
+from trialsite.api.errors import problem_of
 from trialsite.api.floor import Outcome, durable, perform_in_two
 from trialsite.api.views import Endpoint, ListEndpoint, checked, person
 from trialsite.clock.services import trial_now
@@ -93,7 +96,7 @@ class Unblindings(ListEndpoint):
 
     class Input(serializers.Serializer[Any]):
         class Signature(serializers.Serializer[Any]):
-            password = serializers.CharField(max_length=128, trim_whitespace=False)
+            password = serializers.CharField(max_length=LONGEST_PASSWORD, trim_whitespace=False)
             otp = serializers.CharField(max_length=16)
 
         participant = serializers.UUIDField(required=False)
@@ -103,6 +106,13 @@ class Unblindings(ListEndpoint):
         reason = serializers.CharField(max_length=400)
         reveal_to = serializers.ChoiceField(choices=["requester"], default="requester")
         signature = Signature()
+
+    def handle_exception(self, exc: Exception) -> Response:
+        response = super().handle_exception(exc)
+        if self.request.method == "POST" and isinstance(exc, OperationalError | InterfaceError):
+            # Also a wait for a lock that took too long: whoever needs the arm now is told where it is.
+            response.data = problem_of(services.TrailUnavailable())
+        return response
 
     def get_queryset(self) -> QuerySet[Unblinding]:
         return unblindings_visible_to(self.person)

@@ -4,6 +4,7 @@ The audit trail's one way in, and the lock on every other.
 ``append_audit_event`` runs with the owner's rights and adds one leaf to the RFC 9162 tree, in the
 caller's transaction, under the lock of the head row. It checks the kind against ``session_user``,
 which neither SET ROLE nor a function can change, so a masked login cannot write an unmasked kind.
+A body of another shape, or of a size that no event has, would stop whoever reads the trail.
 
 Positions come from the head row and not from a sequence: a sequence has gaps after a rollback.
 The triggers stop accidents; against an administrator stand the signed checkpoints.
@@ -15,13 +16,26 @@ SQL = r"""
 CREATE FUNCTION append_audit_event(p_kind text, p_body bytea) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
-    n bigint; f bytea[]; h bytea; leaf bytea; m bigint; k int;
+    e jsonb; n bigint; f bytea[]; h bytea; leaf bytea; m bigint; k int;
 BEGIN
     IF NOT EXISTS (SELECT FROM audit_writer WHERE kind = p_kind AND login = session_user) THEN
         RAISE EXCEPTION 'this login may not write this kind of event' USING ERRCODE = '42501';
     END IF;
-    IF convert_from(p_body, 'UTF8')::jsonb ->> 'k' IS DISTINCT FROM p_kind THEN
+    IF octet_length(p_body) > 65536 THEN
+        RAISE EXCEPTION 'an event has at most 65536 bytes' USING ERRCODE = '22023';
+    END IF;
+    e := convert_from(p_body, 'UTF8')::jsonb;
+    IF e ->> 'k' IS DISTINCT FROM p_kind THEN
         RAISE EXCEPTION 'the kind of an event stands in its body' USING ERRCODE = '22023';
+    END IF;
+    IF NOT (
+        e ?& '{v,k,t}' AND (
+            e ?& '{act,at,role,about,data}'
+                AND jsonb_typeof(e -> 'about') = 'object' AND jsonb_typeof(e -> 'data') = 'object'
+            OR e ?& '{id,sealed}' AND jsonb_typeof(e -> 'sealed') = 'object'
+        )
+    ) THEN
+        RAISE EXCEPTION 'an event is whole: in clear, or sealed' USING ERRCODE = '22023';
     END IF;
     SELECT size, frontier INTO STRICT n, f FROM audit_head FOR UPDATE;
     IF (n = 0) <> (p_kind = 'genesis') THEN

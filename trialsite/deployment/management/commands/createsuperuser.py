@@ -10,6 +10,8 @@ from django.core.management.base import CommandError
 
 class Command(createsuperuser.Command):
     help = "Refused; accounts are changed by create_user, which records it."
+    requires_migrations_checks = False
+    requires_system_checks: list[str] = []
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         raise CommandError("Accounts are changed by `manage.py create_user`, which records it.")

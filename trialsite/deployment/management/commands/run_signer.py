@@ -15,7 +15,7 @@ from django.db import OperationalError, connection
 from supply.services.dispatch import release_due
 from supply.services.lots import publish_readiness
 from trialsite.audit.services import GenesisMissing
-from trialsite.audit.signing import TrailRolledBack, sign_checkpoint
+from trialsite.audit.signing import SigningBusy, TrailRolledBack, sign_checkpoint
 from trialsite.clock import services as clock
 from trialsite.deployment.checks import refuse_a_wrong_start
 
@@ -65,6 +65,8 @@ class Command(BaseCommand):
                 sign_checkpoint()
             except GenesisMissing:
                 logger.info("There is no trail to sign yet.")
+            except SigningBusy:
+                logger.info("Another process is signing.")
             except TrailRolledBack:
                 # Signing stays stopped; dispatch goes on, for bags expire by the minute.
                 logger.critical("The audit trail has gone back; no checkpoint is signed.", exc_info=True)

@@ -10,14 +10,16 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from trialsite.deployment.bring_up import BringUpFailed
+from trialsite.deployment.evaluation import FolderUnusable
 from trialsite.deployment.postgres import PostgresFailed
 from trialsite.deployment.postgres_programs import NoPostgres
+from trialsite.deployment.processes import PortUnusable
 from trialsite.deployment.serve import InUse, NotReady, Options, serve
 from trialsite.deployment.supervisor import DiesRepeatedly
 
 
 class Command(BaseCommand):
-    help = "Set up and serve an evaluation deployment until SIGTERM or Ctrl-C; everything in DIR is kept."
+    help = "Set up and serve an evaluation deployment until Ctrl-C, SIGTERM or SIGHUP; all in DIR is kept."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -47,6 +49,8 @@ class Command(BaseCommand):
             )
         except (
             InUse,
+            FolderUnusable,
+            PortUnusable,
             NotReady,
             BringUpFailed,
             DiesRepeatedly,
