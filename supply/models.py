@@ -193,6 +193,9 @@ class Preparation(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     prepared_by = models.ForeignKey(A_PERSON, on_delete=models.PROTECT, null=True, related_name="+")
     completed_at = models.DateTimeField(null=True, blank=True)
+    # Who last opened the sheet of the completed bag, other than who prepared it.
+    checked_by = models.ForeignKey(A_PERSON, on_delete=models.PROTECT, null=True, related_name="+")
+    checked_at = models.DateTimeField(null=True, blank=True)
     verified_by = models.ForeignKey(A_PERSON, on_delete=models.PROTECT, null=True, related_name="+")
     verified_at = models.DateTimeField(null=True, blank=True)
     covered_by = models.ForeignKey(A_PERSON, on_delete=models.PROTECT, null=True, related_name="+")
@@ -208,6 +211,11 @@ class Preparation(models.Model):
                 condition=Q(completed_at=None, prepared_by=None)
                 | Q(completed_at__isnull=False, prepared_by__isnull=False),
                 name="a_completion_has_a_time_and_a_person",
+            ),
+            models.CheckConstraint(
+                condition=Q(checked_at=None, checked_by=None)
+                | Q(checked_at__isnull=False, checked_by__isnull=False),
+                name="a_check_has_a_time_and_a_person",
             ),
             models.CheckConstraint(
                 condition=Q(covered_at=None, covered_by=None)

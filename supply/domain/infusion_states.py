@@ -78,8 +78,10 @@ MOVES: Final[dict[str, Move]] = {
     _A.LATE_START: Move(frozenset({_S.RELEASED, _S.DISPENSED, _S.UNDOCUMENTED}), _S.STARTED),
     # Found out afterwards: the record had already ruled the start out (the sweep expired a bag
     # that was in fact running, a person declared the infusion missed, the participant was
-    # discontinued meanwhile). A deviation, and still a fact.
-    _A.FOUND_STARTED: Move(frozenset({_S.OPEN, _S.ORDERED, _S.MISSED, _S.CANCELLED}), _S.STARTED),
+    # discontinued meanwhile), or the bag was another infusion's. A deviation, and still a fact.
+    _A.FOUND_STARTED: Move(
+        frozenset({_S.SCHEDULED, _S.OPEN, _S.ORDERED, _S.MISSED, _S.CANCELLED}), _S.STARTED
+    ),
     _A.STOP_COMPLETED: Move(frozenset({_S.STARTED}), _S.GIVEN),
     _A.STOP_INTERRUPTED: Move(frozenset({_S.STARTED}), _S.INTERRUPTED),
     # The bag was wasted, damaged, returned, withdrawn or expired before the start.

@@ -127,9 +127,11 @@ class Migration(migrations.Migration):
                 ('sealed_contents', models.JSONField(blank=True, null=True)),
                 ('expires_at', models.DateTimeField(blank=True, null=True)),
                 ('completed_at', models.DateTimeField(blank=True, null=True)),
+                ('checked_at', models.DateTimeField(blank=True, null=True)),
                 ('verified_at', models.DateTimeField(blank=True, null=True)),
                 ('covered_at', models.DateTimeField(blank=True, null=True)),
                 ('dispatch_at', models.DateTimeField(blank=True, null=True)),
+                ('checked_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('covered_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('kit_number', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to='supply.kitnumber')),
                 ('order', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='preparations', to='supply.order')),
@@ -168,6 +170,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='preparation',
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('completed_at', None), ('prepared_by', None)), models.Q(('completed_at__isnull', False), ('prepared_by__isnull', False)), _connector='OR'), name='a_completion_has_a_time_and_a_person'),
+        ),
+        migrations.AddConstraint(
+            model_name='preparation',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('checked_at', None), ('checked_by', None)), models.Q(('checked_at__isnull', False), ('checked_by__isnull', False)), _connector='OR'), name='a_check_has_a_time_and_a_person'),
         ),
         migrations.AddConstraint(
             model_name='preparation',

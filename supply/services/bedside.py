@@ -12,20 +12,25 @@ from django.db import transaction
 
 from supply.domain import infusion_states, kit_states
 from supply.domain.infusion_states import InfusionAction, InfusionStatus
+from supply.domain.kit_codes import KitNumberMisread
 from supply.domain.kit_states import KitAction
+from supply.domain.scans import read_kit_scan
 from supply.models import Infusion, Kit
 from supply.selectors import infusion_within_reach, protocol_for
-from supply.services.bedside_stops import Start, check_person, hard_stops
+from supply.services.bedside_stops import Start, check_states, hard_stops, mismatches, told
+from supply.services.expiring import give_up
 from supply.services.records import (
+    CLOCK_SLACK,
     deviation,
     end_open_order,
     event,
     is_late,
     locked,
     locked_kit,
+    locked_with_holder,
     refuse_future,
 )
-from supply.services.scanning import scanned_kit
+from supply.services.scanning import released_kit
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
 from trialsite.audit.kinds import Kind
@@ -65,67 +70,87 @@ def start_infusion(
     Begin the infusion, or enter late that it began.
 
     What is about to happen is stopped by the first hard stop, which leaves a near miss on the
-    trail. A beginning that is entered more than 15 minutes late is a fact: what would have stopped
-    it is recorded as a deviation. Bag and person must be the infusion's in both cases.
+    trail. What has begun and is entered with its reason is a fact: what would have stopped it is
+    recorded as a deviation, and the bag recorded is the one that was scanned, even another
+    infusion's, which loses it. More than 15 minutes after, there must be a reason.
 
-    :param reason: why it is entered late; not needed otherwise.
+    :param reason: why it is entered only now; not needed for what begins now.
     :raises trialsite.errors.NotFound: if the infusion is not at a site of ``by``.
     :raises FieldsInvalid: if ``started_at`` lies in the future, or before the bag was released.
     :raises LateEntryNeedsReason: if it is late and ``reason`` is empty.
-    :raises supply.domain.moves.IllegalMove: if the infusion has begun, or the bag was not dispensed.
+    :raises supply.domain.moves.IllegalMove: if the infusion has begun, or the bag was hung before.
     :raises trialsite.errors.Refused: with a near miss in ``events``, for every hard stop.
     """
-    infusion = locked(infusion_within_reach(infusion_id, by=by, permission=Permission.ADMINISTER))
+    reached = infusion_within_reach(infusion_id, by=by, permission=Permission.ADMINISTER)
     refuse_future(started_at, name="started_at", at=at)
     late = is_late(started_at, at=at)
     if late and not reason:
         raise LateEntryNeedsReason("The infusion began more than 15 minutes ago. Say why it is entered late.")
+    fact = bool(reason) and started_at < at - CLOCK_SLACK
+    infusion, holder = _held(reached, kit_scan) if fact else (locked(reached), None)
     try:
-        kit = scanned_kit(kit_scan, infusion)
-        check_person(participant_scan, infusion)
-        start = Start(infusion=infusion, kit=kit, started_at=started_at, cover_intact=cover_intact)
-        found = _stops(start, late=late)
+        start = Start(
+            infusion=infusion,
+            kit=released_kit(kit_scan, infusion),
+            participant_scan=participant_scan,
+            started_at=started_at,
+            cover_intact=cover_intact,
+        )
+        found = _stops(start, fact=fact)
     except Refused as stop:
         _leave_near_miss(stop, infusion, by=by, at=at)
         raise
-    if started_at < kit.released_at:
+    if start.before_release and not fact:
         raise FieldsInvalid(FieldFault(("started_at",), "before_release", "The kit was released later."))
-    contradicted = _contradicted(start) if late else []
-    _begin(start, late=late)
-    if late:
-        told = [("late_entry", reason), *((stop.code, str(stop)) for stop in found), *contradicted]
-        infusion.deviations.extend(deviation(code, detail, at=at) for code, detail in told)
-    infusion.save(update_fields=["status", "kit", "started_at", "deviations"])
-    kit.save(update_fields=["status", "ended_at", "end_reason"])
+    deviations = [*([("late_entry", reason)] if late else []), *(told(start, found) if fact else [])]
+    infusion.deviations.extend(deviation(code, detail, at=at) for code, detail in deviations)
+    _begin(start, fact=fact, holder=holder)
     stated: dict[str, Any] = {
         "started_at": timestamp(started_at),
-        "late": late,
+        "late": fact,
         "deviations": _codes(infusion),
         "reason": reason,
     }
+    if start.kit.infusion_id != infusion.pk:
+        stated["made_for"] = str(start.kit.infusion_id)
     _record(Kind.INFUSION_STARTED, infusion, by=by, at=at, data=stated)
     return infusion
 
 
-def _stops(start: Start, *, late: bool) -> list[Refused]:
+def _held(infusion: Infusion, kit_scan: str) -> tuple[Infusion, Infusion | None]:
+    """Hold the infusion, and the other one that has the scanned kit, if one has."""
+    try:
+        return locked_with_holder(infusion, read_kit_scan(kit_scan))
+    except KitNumberMisread:
+        return locked(infusion), None
+
+
+def _stops(start: Start, *, fact: bool) -> list[Refused]:
     """
-    Return the hard stops that a late entry has as deviations.
+    Return the hard stops that a fact has as deviations.
 
     :raises Refused: the first of them, if the infusion is only about to begin.
     """
+    found = list(mismatches(start))
     # A second start of what has begun is no near miss.
-    if start.infusion.status in (InfusionStatus.STARTED, InfusionStatus.GIVEN, InfusionStatus.INTERRUPTED):
-        return []
-    found = list(hard_stops(start))
-    if found and not late:
+    begun = start.infusion.status in (
+        InfusionStatus.STARTED,
+        InfusionStatus.GIVEN,
+        InfusionStatus.INTERRUPTED,
+    )
+    if not begun:
+        found.extend(hard_stops(start))
+    if found and not fact:
         raise found[0]
+    if not begun and not fact:
+        check_states(start)
     return found
 
 
-def _begin(start: Start, *, late: bool) -> None:
+def _begin(start: Start, *, fact: bool, holder: Infusion | None) -> None:
     infusion, kit = start.infusion, start.kit
     begin, hang = InfusionAction.START, KitAction.START
-    if late:
+    if fact:
         begin = _fact(infusion.status, InfusionAction.LATE_START, InfusionAction.FOUND_STARTED)
         hang = _fact(kit.status, KitAction.LATE_START, KitAction.FOUND_STARTED)
     infusion.status, kit.status = (
@@ -134,20 +159,12 @@ def _begin(start: Start, *, late: bool) -> None:
     )
     # Another bag may have been asked for meanwhile, by people who could not know.
     end_open_order(infusion, at=start.started_at, reason="The infusion had begun with another kit.")
+    if holder is not None:
+        give_up(kit, holder)
     infusion.kit, infusion.started_at = kit, start.started_at
     kit.ended_at, kit.end_reason = None, ""
-
-
-def _contradicted(start: Start) -> list[tuple[str, str]]:
-    """Return the deviations of a late entry that the record had ruled out, or not prepared for."""
-    infusion, kit = start.infusion, start.kit
-    if infusion.status == InfusionStatus.RELEASED:
-        return [("not_dispensed", "The handing over of this kit was not recorded.")]
-    ruled_out = infusion_states.may(infusion.status, InfusionAction.FOUND_STARTED)
-    if ruled_out or kit_states.may(kit.status, KitAction.FOUND_STARTED):
-        said = f"Until then the record said: infusion {infusion.status}, kit {kit.status}."
-        return [("found_started", said)]
-    return []
+    infusion.save(update_fields=["status", "kit", "started_at", "deviations"])
+    kit.save(update_fields=["status", "ended_at", "end_reason"])
 
 
 def _fact(status: str, late: Action, found: Action) -> Action:
@@ -224,7 +241,7 @@ def stop_infusion(
 
 def _check_end(infusion: Infusion, *, ended_at: dt.datetime, at: dt.datetime) -> None:
     refuse_future(ended_at, name="ended_at", at=at)
-    if infusion.started_at is None or ended_at < infusion.started_at:
+    if infusion.started_at is None or ended_at < infusion.started_at - CLOCK_SLACK:
         raise FieldsInvalid(FieldFault(("ended_at",), "before_start", "The infusion began later."))
 
 

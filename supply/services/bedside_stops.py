@@ -2,8 +2,8 @@
 The hard stops at the bedside, in the order in which they are asked.
 
 What is about to happen is stopped at the first of them, and the near miss is put on the trail. What
-has happened is never refused: entered late, each of them becomes a deviation of the infusion. No
-sentence here depends on what the bag holds.
+has happened is never refused: entered afterwards, each of them becomes a deviation of the infusion,
+the wrong bag and the wrong person among them. No sentence here depends on what the bag holds.
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ from dataclasses import dataclass
 
 from randomization.identity import identity_hash
 from randomization.models import Allocation, Discontinuation
+from supply.domain import infusion_states
 from supply.domain.expiry import would_expire_before_end
-from supply.domain.visit_windows import IntervalTooShort, check_interval
+from supply.domain.infusion_states import InfusionAction
+from supply.domain.kit_states import UNSTARTED, KitStatus
+from supply.domain.visit_windows import IntervalTooShort
 from supply.models import Infusion, Kit
 from supply.selectors import protocol_for
-from supply.services.ordering import latest_start
-from supply.services.scanning import KitExpired
+from supply.services.ordering import check_intervals
+from supply.services.records import CLOCK_SLACK
+from supply.services.scanning import KitExpired, KitMismatch, WouldExpire
 from trialsite.errors import Refused
 
 
@@ -51,15 +55,6 @@ class WindowClosed(Refused):
         super().__init__("The window of this infusion has closed.")
 
 
-class WouldExpire(Refused):
-    """The bag would expire while it runs."""
-
-    code = "would_expire"
-
-    def __init__(self) -> None:
-        super().__init__("This kit would expire before the planned end of the infusion. Do not begin.")
-
-
 class ParticipantWithdrawn(Refused):
     """The participant's treatment, or part in the study, has ended."""
 
@@ -78,30 +73,65 @@ class CoverBroken(Refused):
         super().__init__("The cover is not intact. Do not begin, and keep the bag out of sight.")
 
 
+class KitNotDispensed(Refused):
+    """The pharmacist has not handed the bag over."""
+
+    code = "kit_not_dispensed"
+
+    def __init__(self) -> None:
+        super().__init__("This kit has not been handed over. Do not use it. Call the pharmacist.")
+
+
+class KitNotUsable(Refused):
+    """The bag was wasted, or met another end, by the record."""
+
+    code = "kit_not_usable"
+
+    def __init__(self) -> None:
+        super().__init__("This kit may no longer be used. Call the pharmacist.")
+
+
+_TOLD_AS = {
+    KitMismatch.code: ("wrong_kit", "The kit that was infused was made for another infusion."),
+    ParticipantMismatch.code: ("wrong_person", "The person who was scanned is another participant."),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """The beginning of an infusion, as the bedside states it; the infusion and kit are held."""
+    """
+    The beginning of an infusion, as the bedside states it; the infusion and kit are held.
+
+    :param participant_scan: the hospital's own identifier, or the randomization number.
+    """
 
     infusion: Infusion
     kit: Kit
+    participant_scan: str
     started_at: dt.datetime
     cover_intact: bool
 
+    @property
+    def before_release(self) -> bool:
+        """Whether it is said to have begun before the bag left the pharmacy."""
+        return self.started_at < self.kit.released_at - CLOCK_SLACK
 
-def check_person(participant_scan: str, infusion: Infusion) -> None:
-    """
-    Refuse a person who is not the infusion's participant.
 
-    :param participant_scan: the hospital's own identifier, or the randomization number.
-    :raises ParticipantMismatch: if it is another's, or nobody's.
-    """
+def mismatches(start: Start) -> Iterator[Refused]:
+    """Return whether bag or person are not the infusion's, in the order in which they are scanned."""
+    if start.kit.infusion_id != start.infusion.pk:
+        yield KitMismatch()
+    if not _is_participant(start.participant_scan, start.infusion):
+        yield ParticipantMismatch()
+
+
+def _is_participant(participant_scan: str, infusion: Infusion) -> bool:
     participant = infusion.participant
     number = Allocation.objects.values_list("randomization_number", flat=True).get(pk=participant.pk)
     if participant_scan.strip().upper() == number.upper():
-        return
+        return True
     scanned = identity_hash(participant_scan, study=protocol_for(infusion).protocol)
-    if not hmac.compare_digest(scanned, participant.identity_hash):
-        raise ParticipantMismatch
+    return hmac.compare_digest(scanned, participant.identity_hash)
 
 
 def hard_stops(start: Start) -> Iterator[Refused]:
@@ -113,9 +143,7 @@ def hard_stops(start: Start) -> Iterator[Refused]:
     if began >= infusion.closes_at:
         yield WindowClosed()
     try:
-        check_interval(
-            previous_started_at=latest_start(infusion), at=began, min_hours=protocol.min_interval_hours
-        )
+        check_intervals(infusion, at=began)
     except IntervalTooShort as too_short:
         yield too_short
     if began >= kit.expires_at:
@@ -126,3 +154,32 @@ def hard_stops(start: Start) -> Iterator[Refused]:
         yield ParticipantWithdrawn()
     if not start.cover_intact:
         yield CoverBroken()
+
+
+def check_states(start: Start) -> None:
+    """
+    Refuse what the record does not have ready for a start.
+
+    :raises KitNotDispensed, KitNotUsable: by the bag.
+    :raises supply.domain.moves.IllegalMove: if the infusion may not begin.
+    """
+    if start.kit.status == KitStatus.RELEASED:
+        raise KitNotDispensed
+    if start.kit.status != KitStatus.DISPENSED:
+        raise KitNotUsable
+    infusion_states.after(start.infusion.status, InfusionAction.START)
+
+
+def told(start: Start, found: list[Refused]) -> list[tuple[str, str]]:
+    """Return code and words of the deviations of what has begun: the stops found, and the record's."""
+    infusion, kit = start.infusion, start.kit
+    deviations = [_TOLD_AS.get(stop.code, (stop.code, str(stop))) for stop in found]
+    if start.before_release:
+        deviations.append(("before_release", "The record has the release of this kit later."))
+    if kit.status == KitStatus.RELEASED:
+        deviations.append(("not_dispensed", "The handing over of this kit was not recorded."))
+    ruled_out = infusion_states.may(infusion.status, InfusionAction.FOUND_STARTED)
+    if ruled_out or kit.status not in UNSTARTED:
+        said = f"Until then the record said: infusion {infusion.status}, kit {kit.status}."
+        deviations.append(("found_started", said))
+    return deviations

@@ -19,7 +19,7 @@ from supply.domain.scans import read_kit_scan
 from supply.labels import label_content, label_pdf
 from supply.models import Order, Preparation
 from supply.selectors import preparation_within_reach, protocol_for
-from supply.services.scanning import KitExpired, KitMismatch
+from supply.services.scanning import KitExpired, KitMismatch, WouldExpire
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Role
 from trialsite.accounts.services.signatures import verify_password
@@ -62,6 +62,15 @@ class ContentsNotVerified(Refused):
     code = "contents_not_verified"
 
 
+class SheetNotOpened(Refused):
+    """Who verifies a bag has opened its sheet since it was completed: there stands what to compare."""
+
+    code = "sheet_not_opened"
+
+    def __init__(self) -> None:
+        super().__init__("Open the sheet and compare the bag with it. Then verify it.")
+
+
 class CoverNotApplied(Refused):
     """A bag leaves the pharmacy under its opaque cover or not at all."""
 
@@ -95,6 +104,7 @@ def verify_preparation(
     :raises trialsite.errors.NotFound: if the preparation is not at a site of ``by``.
     :raises trialsite.accounts.services.signatures.SignatureRejected: if the password is not theirs.
     :raises SecondPersonNeeded: if ``by`` prepared the bag.
+    :raises SheetNotOpened: if ``by`` is not who last opened the sheet to check the bag.
     :raises ContentsNotVerified: if the contents are not confirmed.
     :raises trialsite.errors.Refused: if the scan is not this bag's, or the step is not due.
     """
@@ -102,6 +112,8 @@ def verify_preparation(
     preparation.status = _after(preparation, PreparationAction.VERIFY)
     check_kit(preparation, kit_scan)
     _require_another(preparation, by=by)
+    if preparation.checked_by_id != by.pk:
+        raise SheetNotOpened
     if not contents_verified:
         raise ContentsNotVerified("The contents are not confirmed. Reject the bag and prepare another.")
     verify_password(user=by, password=password)
@@ -122,6 +134,7 @@ def cover_preparation(
     :raises SecondPersonNeeded: if ``by`` prepared the bag.
     :raises CoverNotApplied: if the cover is not on.
     :raises supply.services.scanning.KitExpired: if the bag expires before it could be released.
+    :raises supply.services.scanning.WouldExpire: if it could not be infused to its end by then.
     :raises trialsite.errors.Refused: if the scan is not this bag's, or the step is not due.
     """
     preparation = locked_preparation(preparation_id, by=by)
@@ -134,6 +147,9 @@ def cover_preparation(
     preparation.dispatch_at = expiry.next_dispatch(at, protocol.dispatch_minutes)
     if preparation.expires_at is None or preparation.expires_at <= preparation.dispatch_at:
         raise KitExpired
+    minutes = protocol.infusion_minutes
+    if expiry.would_expire_before_end(preparation.expires_at, preparation.dispatch_at, minutes):
+        raise WouldExpire
     preparation.covered_by, preparation.covered_at = by, at
     preparation.save(update_fields=["status", "covered_by", "covered_at", "dispatch_at"])
     record_sealed(**step_event(preparation, "cover", by=by, at=at))
@@ -145,16 +161,28 @@ def reject_preparation(*, preparation_id: uuid.UUID, reason: str, by: User, at: 
     """
     Throw a bag away before its release and begin another under the same order.
 
+    Where the order has ended, the bag is cancelled for good and there is no other.
+
     The reason is in the sealed event only; nothing of this reaches the masked side.
 
     :raises trialsite.errors.NotFound: if the preparation is not at a site of ``by``.
     :raises FieldsInvalid: if the reason is too long to be sealed.
-    :raises supply.domain.moves.IllegalMove: if the bag was released, rejected or its order ended.
+    :raises supply.domain.moves.IllegalMove: if the bag was released, or thrown away before.
     """
     check_reason(reason)
     preparation = locked_preparation(preparation_id, by=by)
-    preparation.status = _after(preparation, PreparationAction.REJECT)
+    wanted = preparation.order.closed_at is None
+    action = PreparationAction.REJECT if wanted else PreparationAction.CANCEL
+    # By the row: that the order has ended since keeps nobody from saying what became of the bag.
+    preparation.status = preparation_states.after(preparation.status, action)
     preparation.save(update_fields=["status"])
+    data = {"reason": reason, "remake": _remake(preparation) if wanted else ""}
+    record_sealed(**step_event(preparation, "reject", by=by, at=at, data=data))
+    return preparation
+
+
+def _remake(preparation: Preparation) -> str:
+    """Begin the next attempt and return its id."""
     remake = Preparation.objects.create(
         id=new_id(),
         order=preparation.order,
@@ -162,9 +190,7 @@ def reject_preparation(*, preparation_id: uuid.UUID, reason: str, by: User, at: 
         attempt=preparation.attempt + 1,
         status=PreparationStatus.TO_PREPARE,
     )
-    data = {"reason": reason, "remake": str(remake.pk)}
-    record_sealed(**step_event(preparation, "reject", by=by, at=at, data=data))
-    return preparation
+    return str(remake.pk)
 
 
 def preparation_label(*, preparation_id: uuid.UUID, by: User) -> bytes:

@@ -8,13 +8,14 @@ import uuid
 from django.db import transaction
 
 from supply.domain import infusion_states, kit_states
+from supply.domain.expiry import would_expire_before_end
 from supply.domain.infusion_states import InfusionAction
 from supply.domain.kit_states import KitAction
 from supply.models import Infusion
-from supply.selectors import infusion_within_reach
+from supply.selectors import infusion_within_reach, protocol_for
 from supply.services.bedside_stops import WindowClosed
 from supply.services.records import event, locked
-from supply.services.scanning import KitExpired, is_expired, scanned_kit
+from supply.services.scanning import KitExpired, WouldExpire, is_expired, scanned_kit
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
 from trialsite.audit.kinds import Kind
@@ -29,6 +30,7 @@ def dispense_kit(*, infusion_id: uuid.UUID, kit_scan: str, by: User, at: dt.date
     :raises trialsite.errors.NotFound: if the infusion is not at a site of ``by``.
     :raises trialsite.errors.Refused: as ``scanned_kit`` does.
     :raises KitExpired: if the bag's time is over.
+    :raises WouldExpire: if the infusion could not end before that.
     :raises supply.services.bedside_stops.WindowClosed: if the infusion may no longer be given.
     :raises supply.domain.moves.IllegalMove: if the bag was handed over, ended, or its infusion was.
     """
@@ -36,6 +38,8 @@ def dispense_kit(*, infusion_id: uuid.UUID, kit_scan: str, by: User, at: dt.date
     kit = scanned_kit(kit_scan, infusion)
     if is_expired(kit, at=at):
         raise KitExpired
+    if would_expire_before_end(kit.expires_at, at, protocol_for(infusion).infusion_minutes):
+        raise WouldExpire
     if infusion.status == infusion_states.InfusionStatus.RELEASED and at >= infusion.closes_at:
         raise WindowClosed
     kit.status = kit_states.after(kit.status, KitAction.DISPENSE)

@@ -50,5 +50,14 @@ def lose(kit: Kit, infusion: Infusion) -> None:
         infusion.save(update_fields=["status", "kit"])
 
 
+def give_up(kit: Kit, infusion: Infusion) -> None:
+    """Take the kit from the held infusion that has it, since it was hung for another one."""
+    lose(kit, infusion)
+    if infusion.kit_id == kit.number:
+        # Its window has closed, or it was declared missed or cancelled: that stays.
+        infusion.kit = None
+        infusion.save(update_fields=["kit"])
+
+
 def _is_over(kit: Kit, at: dt.datetime) -> bool:
     return kit_states.effective_status(kit.status, kit.expires_at, at) == KitStatus.EXPIRED

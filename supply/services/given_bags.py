@@ -25,11 +25,14 @@ def given_bags(participant_id: uuid.UUID) -> list[SealedBag]:
 
 
 def participant_of_kit(kit_scan: str) -> uuid.UUID | None:
-    """Return whom a bag was made for; None if what was scanned is no number of any bag."""
+    """Return who was given a bag, else whom it was made for; None if the scan is no bag's number."""
     try:
         number = read_kit_scan(kit_scan)
     except KitNumberMisread:
         return None
+    given = Infusion.objects.filter(kit=number, started_at__isnull=False).first()
+    if given:
+        return given.participant_id
     preparation = Preparation.objects.filter(kit_number=number).select_related("order__infusion").first()
     return preparation.order.infusion.participant_id if preparation else None
 

@@ -7,7 +7,7 @@ import uuid
 from decimal import Decimal
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, Min, Q
 
 from supply.domain import dosing, infusion_states
 from supply.domain.infusion_states import InfusionAction
@@ -124,11 +124,7 @@ def _check_needed(infusion: Infusion, needed_at: dt.datetime, *, at: dt.datetime
         raise NeededInThePast("The time at which the bag is needed has passed.")
     if not infusion.opens_at <= needed_at < infusion.closes_at:
         raise NeededOutsideWindow("The bag is needed at a time outside the infusion's window.")
-    check_interval(
-        previous_started_at=latest_start(infusion),
-        at=needed_at,
-        min_hours=protocol_for(infusion).min_interval_hours,
-    )
+    check_intervals(infusion, at=needed_at)
 
 
 def _check_dose(
@@ -140,8 +136,19 @@ def _check_dose(
     dosing.check_weight_age(weighed_at, at=needed_at, max_age_hours=dose.weight_max_age_hours)
 
 
-def latest_start(infusion: Infusion) -> dt.datetime | None:
-    """Return when the participant's latest other infusion began, or None."""
+def check_intervals(infusion: Infusion, *, at: dt.datetime) -> None:
+    """
+    Refuse a start at ``at`` that is too near another infusion's, before it or, entered late, after it.
+
+    :raises supply.domain.visit_windows.IntervalTooShort: if the participant's infusions before and
+        after ``at`` began less than the trial's interval from it.
+    """
     others = Infusion.objects.filter(participant=infusion.participant_id).exclude(pk=infusion.pk)
-    latest: dt.datetime | None = others.aggregate(latest=Max("started_at"))["latest"]
-    return latest
+    starts = others.aggregate(
+        before=Max("started_at", filter=Q(started_at__lt=at)),
+        after=Min("started_at", filter=Q(started_at__gte=at)),
+    )
+    min_hours = protocol_for(infusion).min_interval_hours
+    check_interval(previous_started_at=starts["before"], at=at, min_hours=min_hours)
+    if starts["after"] is not None:
+        check_interval(previous_started_at=at, at=starts["after"], min_hours=min_hours)

@@ -19,7 +19,7 @@ from django.db import transaction
 
 from randomization.services.unblinding import open_arm
 from supply.domain import expiry, preparation_states
-from supply.domain.preparation_states import UNRELEASED, PreparationAction
+from supply.domain.preparation_states import UNRELEASED, PreparationAction, PreparationStatus
 from supply.models import Lot, Preparation
 from supply.selectors import preparation_within_reach, protocol_for
 from supply.services.contents import (
@@ -81,7 +81,8 @@ def request_sheet(*, preparation_id: uuid.UUID, by: User, at: dt.datetime) -> Pr
     """
     Put on the trail that ``by`` is about to see what goes into a bag. Nothing is opened.
 
-    The first request gives the bag its number.
+    The first request gives the bag its number. One by another person than the preparer, once the
+    bag is completed, is kept as the check that its verification needs.
 
     :raises trialsite.errors.NotFound: if the preparation is not at a site of ``by``.
     :raises supply.domain.moves.IllegalMove: if the bag was released, rejected or its order ended.
@@ -94,6 +95,9 @@ def request_sheet(*, preparation_id: uuid.UUID, by: User, at: dt.datetime) -> Pr
     if preparation.kit_number_id is None:
         preparation.kit_number = take_kit_number()
         preparation.save(update_fields=["kit_number"])
+    if present == PreparationStatus.COMPLETED and preparation.prepared_by_id != by.pk:
+        preparation.checked_by, preparation.checked_at = by, at
+        preparation.save(update_fields=["checked_by", "checked_at"])
     record_sealed(**step_event(preparation, "open", by=by, at=at))
     return preparation
 
@@ -124,6 +128,8 @@ def complete_preparation(
     """
     Record the bag that was made: contents sealed, expiry fixed.
 
+    A bag that was made stays recordable when its order has ended meanwhile; it stays cancelled.
+
     :param lot: the lot's number, as received at this site.
     :param prepared_at: the end of preparation, from which the expiry counts.
     :param contents: field -> value, as the trial file asks for this treatment.
@@ -134,7 +140,7 @@ def complete_preparation(
         cells or volumes are not fit for release.
     """
     preparation = locked_preparation(preparation_id, by=by)
-    after = preparation_states.after(present_status(preparation), PreparationAction.COMPLETE)
+    after = preparation_states.after(preparation.status, PreparationAction.COMPLETE)
     if preparation.kit_number_id is None:
         # A bag's number is on its sheet: what was completed without one was not prepared from it.
         raise illegal("complete", present_status(preparation))

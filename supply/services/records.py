@@ -28,6 +28,20 @@ def locked(infusion: Infusion) -> Infusion:
     return rows.get(pk=infusion.pk)
 
 
+def locked_with_holder(infusion: Infusion, number: str) -> tuple[Infusion, Infusion | None]:
+    """
+    Hold an infusion, and another one that has the kit ``number``; return both as they are now.
+
+    The participants of both are held first, in one order, whichever infusion is asked for.
+    """
+    other = Infusion.objects.filter(kit=number, site=infusion.site_id).exclude(pk=infusion.pk).first()
+    if other is None:
+        return locked(infusion), None
+    for participant_id in sorted({infusion.participant_id, other.participant_id}):
+        lock_participant(participant_id)
+    return locked(infusion), locked(other)
+
+
 def locked_kit(number: str) -> Kit:
     """Hold a kit, after its infusion, and return it as it is now."""
     return Kit.objects.select_for_update(of=("self",)).get(pk=number)

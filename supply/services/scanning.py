@@ -40,6 +40,15 @@ class KitExpired(Refused):
         super().__init__("This kit has expired. Do not use it. Call the pharmacy.")
 
 
+class WouldExpire(Refused):
+    """The bag would expire while it runs."""
+
+    code = "would_expire"
+
+    def __init__(self) -> None:
+        super().__init__("This kit would expire before the planned end of the infusion. Do not use it.")
+
+
 def scanned_kit(kit_scan: str, infusion: Infusion) -> Kit:
     """
     Return the scanned kit, held, which is one of the held infusion's.
@@ -50,12 +59,22 @@ def scanned_kit(kit_scan: str, infusion: Infusion) -> Kit:
     :raises KitUnknown: if no kit of that number was released at the infusion's site.
     :raises KitMismatch: if the kit is not this infusion's.
     """
-    number = read_kit_scan(kit_scan)
-    released = Kit.objects.filter(pk=number, site=infusion.site_id).values_list("infusion", flat=True).first()
-    if released is None:
-        raise KitUnknown
-    if released != infusion.pk:
+    kit = released_kit(kit_scan, infusion)
+    if kit.infusion_id != infusion.pk:
         raise KitMismatch
+    return kit
+
+
+def released_kit(kit_scan: str, infusion: Infusion) -> Kit:
+    """
+    Return the scanned kit, held: any that was released at the site of the held infusion.
+
+    :raises supply.domain.kit_codes.KitNumberMisread: if the scan holds no kit number.
+    :raises KitUnknown: if no kit of that number was released at the infusion's site.
+    """
+    number = read_kit_scan(kit_scan)
+    if not Kit.objects.filter(pk=number, site=infusion.site_id).exists():
+        raise KitUnknown
     return locked_kit(number)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 
 import pytest
 import time_machine
+from django.conf import LazySettings
 from django.test import Client
 from knox.models import AuthToken
 
@@ -128,9 +130,7 @@ def test_a_session_written_into_the_database_opens_nothing(preparer: User) -> No
 
 def test_a_session_is_neither_lengthened_nor_handed_over_in_the_database(preparer: User) -> None:
     other, end = a_person("petra", Role.PREPARER), NOON + dt.timedelta(hours=8)
-    a_stored_session(
-        preparer, sessions.keyed_digest("irts_1", user=preparer, expires_at=end), expires_at=end
-    )
+    a_stored_session(preparer, sessions.keyed_digest("irts_1", user=preparer, expires_at=end), expires_at=end)
 
     sessions.require_session(user=preparer, session="irts_1", at=NOON)
     WorkSession.objects.update(user=other)
@@ -143,9 +143,7 @@ def test_a_session_is_neither_lengthened_nor_handed_over_in_the_database(prepare
 
 def test_a_session_outlives_a_rotation_of_the_secret_key(preparer: User, settings: LazySettings) -> None:
     end = NOON + dt.timedelta(hours=8)
-    a_stored_session(
-        preparer, sessions.keyed_digest("irts_1", user=preparer, expires_at=end), expires_at=end
-    )
+    a_stored_session(preparer, sessions.keyed_digest("irts_1", user=preparer, expires_at=end), expires_at=end)
 
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "a new secret", [settings.SECRET_KEY]
 

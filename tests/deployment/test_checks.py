@@ -19,6 +19,7 @@ def _refusals(settings, **changed):
     for name in ("CODE_BREAK_KEY_FILE", "LOG_KEY_FILE", "IDENTITY_KEY_FILE", "FACTOR_KEY_FILE", "MAIL_DIR"):
         setattr(settings, name, "")
     settings.EVALUATION, settings.BROKER_URL = False, "redis://localhost/0"
+    settings.CHECKPOINT_FILE = str(ROOT / "checkpoint.note")
     for name, value in changed.items():
         setattr(settings, name, value)
     return {message.id for message in start_is_allowed(None)}
@@ -60,6 +61,13 @@ def test_a_face_with_a_key_that_is_not_its_own_is_refused(settings, face, key):
 )
 def test_a_face_with_its_own_key_starts(settings, face, key):
     assert _refusals(settings, FACE=face, **{key: A_KEY}) == set()
+
+
+@pytest.mark.parametrize("checkpoint", ["", str(ROOT / "nowhere" / "checkpoint.note")])
+@pytest.mark.parametrize("face", ["unmasked", "signer"])
+def test_who_signs_checkpoints_needs_a_place_for_the_last(settings, face, checkpoint):
+    assert _refusals(settings, FACE=face, CHECKPOINT_FILE=checkpoint) == {"trialsite.E008"}
+    assert _refusals(settings, FACE="masked", CHECKPOINT_FILE=checkpoint) == set()
 
 
 def test_a_face_that_is_none_is_refused(settings):

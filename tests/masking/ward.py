@@ -163,6 +163,7 @@ class Ward:
         at, sheet = self.opens_the_sheet(one, number)
         self.completes(at, sheet)
         kit = sheet["kit_number"]
+        self.second.post(f"{at}/open")
         self.second.post(
             f"{at}/verify",
             kit_scan=kit,

@@ -9,7 +9,6 @@ import pytest
 
 from randomization.models import Unblinding
 from randomization.services import unblinding as services
-from randomization.services import unblinding_requests
 from supply.models import Preparation
 from tests.randomization.breaking import (
     PATH,
@@ -23,6 +22,7 @@ from tests.randomization.breaking import (
 from tests.world import a_participant, the_protocol
 from trialsite.accounts.services.factors import Purpose, check_code
 from trialsite.api.models import IdempotentRequest
+from trialsite.audit import services as audit
 from trialsite.audit.kinds import Kind
 from trialsite.audit.models import Entry
 from trialsite.clock.services import real_now
@@ -235,7 +235,7 @@ def test_the_longest_reason_in_any_script_still_fits_the_one_size(world, allocat
 
 
 def test_the_longest_reason_fits_beside_the_longest_name(world, allocation):
-    reason = "é" * 4 + "\u0001" * ((unblinding_requests.LONGEST_REASON_BYTES - 10) // 6)
+    reason = "é" * 4 + "\u0001" * ((audit.LONGEST_REASON_BYTES - 10) // 6)
 
     answer = ask(world, kit_number="\u0001" * 512, reason=reason)
 

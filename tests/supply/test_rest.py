@@ -115,6 +115,7 @@ def test_the_day_through_both_faces(day, masked, unmasked, infusion):
     label = unmasked.get("preparer", f"{made}/label.pdf")
     assert (label.status_code, label["Content-Type"]) == (200, "application/pdf")
     signature = {"password": day.world.users["second_preparer"]["password"]}
+    unmasked.post("second_preparer", f"{made}/open")
     verified = unmasked.post(
         "second_preparer", f"{made}/verify", kit_scan=kit, contents_verified=True, signature=signature
     )

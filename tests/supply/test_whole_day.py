@@ -31,7 +31,7 @@ def test_every_step_of_the_day_is_one_event(day, infusion):
     )
     assert kinds == [
         Kind.INFUSION_ORDERED,
-        *[Kind.PREPARATION] * 4,  # open, complete, verify, cover
+        *[Kind.PREPARATION] * 5,  # open, complete, open again, verify, cover
         Kind.KIT_RELEASED,
         Kind.KIT_DISPENSED,
         Kind.INFUSION_STARTED,

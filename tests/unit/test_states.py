@@ -23,7 +23,7 @@ release           ordered                                                     re
 dispense          released                                                    dispensed
 start             dispensed                                                   started
 late_start        released,dispensed,undocumented                             started
-found_started     open,ordered,missed,cancelled                               started
+found_started     scheduled,open,ordered,missed,cancelled                     started
 stop_completed    started                                                     given
 stop_interrupted  started                                                     interrupted
 lose_kit          released,dispensed                                          open

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from tests.unit.trails import (
+    AUDITOR,
+    COMMITMENT,
     ORIGIN,
+    SAFETY_DESK,
     Judge,
     a_sealed_event,
     a_trail,
@@ -36,6 +39,17 @@ def test_a_trail_begins_with_its_genesis_and_has_one(judge):
     assert judge.told(events) == [f"begins another log than {ORIGIN}"]
 
 
+@pytest.mark.parametrize("lost", ["origin", "study"])
+@pytest.mark.parametrize("left", [None, "", 7])
+def test_a_genesis_names_its_log_and_its_study(judge, lost, left):
+    events = a_trial()
+    events[0]["data"] = {**events[0]["data"], lost: left}
+
+    assert "the genesis event lacks its origin or study" in judge.told(events)
+    del events[0]["data"][lost]
+    assert judge.told(events) == ["the genesis event lacks its origin or study"]
+
+
 @pytest.mark.requirement(11)
 def test_slots_are_used_in_order_in_each_stratum(judge):
     skipped = [*a_trial(), an_allocation("p-4", slot=3), an_allocation("p-5", slot=4)]
@@ -56,11 +70,30 @@ def test_a_participant_is_randomized_once(judge):
 @pytest.mark.requirement(5)
 def test_the_list_comes_before_the_first_participant(judge):
     beginning = the_beginning()
-    late = [*beginning[:2], an_allocation("p-1", slot=0), beginning[2]]
+    late = [*beginning[:2], beginning[3], an_allocation("p-1", slot=0), beginning[2]]
 
     assert judge.told(late) == [
         "a participant is randomized before the list is committed to",
         "the list is committed to after a participant was randomized",
+    ]
+
+
+@pytest.mark.requirement(5)
+def test_the_list_is_committed_to_once(judge):
+    other = an_event("list.committed", data={"root": "00" * 32, "note": COMMITMENT})
+
+    assert judge.told([*the_beginning(), other]) == ["a list is committed to a second time"]
+    assert judge.told([*the_beginning()[:2], other, *the_beginning()[2:]]) == [
+        "a list is committed to a second time",
+        "not what the trail's list.committed event says",
+    ]
+
+
+def test_nobody_is_randomized_before_the_trial_is_activated(judge):
+    *beginning, activated = the_beginning()
+
+    assert judge.told([*beginning, an_allocation("p-1", slot=0), activated]) == [
+        "a participant is randomized before the trial is activated"
     ]
 
 
@@ -74,6 +107,16 @@ def test_the_list_comes_before_the_first_participant(judge):
 @pytest.mark.requirement(25)
 def test_a_kit_goes_through_every_hand(judge, missing, fault):
     assert judge.told([event for event in a_trial() if event["k"] != missing]) == [fault]
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("infusion", ["0001", "0002"])
+@pytest.mark.requirement(25)
+def test_a_kit_is_infused_once(judge, infusion, late):
+    about = {"kit": "7f3a", "infusion": infusion}
+    again = an_event("infusion.started", about=about, data={"late": late})
+
+    assert judge.told([*a_trial(), again]) == ["kit 7f3a is infused a second time"]
 
 
 @pytest.mark.parametrize(
@@ -110,11 +153,11 @@ def test_an_event_in_another_spelling_is_a_finding(judge):
     assert verdict.of("violation") == ["violation: event 12: not canonical JSON"]
 
 
-AUDITOR = PublicKey("auditor-1", "x25519", bytes(range(32)))
+STRANGER = PublicKey("stranger-1", "x25519", bytes(range(3, 35)))
 
 
 def sealed_with(**changes: Any) -> dict[str, Any]:
-    event = a_sealed_event({"step": "intent"}, AUDITOR)
+    event = a_sealed_event({"step": "intent"})
     return {**event, **changes}
 
 
@@ -136,18 +179,58 @@ def test_a_sealed_event_shows_nothing_more_and_holds_its_own_body(judge, change,
     assert judge.told([*a_trial(), sealed_with(**change)]) == [fault]
 
 
-def test_a_sealed_body_without_one_of_its_readers_or_of_another_size_shows(judge):
+def test_a_sealed_body_without_one_of_its_readers_shows(judge):
     stripped = sealed_with()
-    stripped["sealed"]["w"] = {}
-    shorter = sealed_with()
-    shorter["sealed"]["c"] = shorter["sealed"]["c"][:-4]
+    del stripped["sealed"]["w"]["auditor-1"]
 
     assert judge.told([*a_trial(), stripped]) == [
         "the sealed body's readers are not those that its header names"
     ]
-    assert judge.told([*a_trial(), sealed_with(), shorter]) == [
-        "the sealed body has another size than those before it"
-    ]
+
+
+@pytest.mark.parametrize("kind", ["unblinding", "preparation"])
+@pytest.mark.requirement(78)
+def test_a_sealed_body_has_the_one_size_from_the_first_on(judge, kind):
+    shorter = a_sealed_event({}, kind=kind, size=2047)
+    longer = a_sealed_event({}, kind=kind, size=2049)
+
+    assert judge.told([*a_trial(), a_sealed_event({}, kind=kind)]) == []
+    assert (
+        judge.told([*a_trial(), shorter, longer])
+        == ["the sealed body has another size than that of its kind"] * 2
+    )
+
+
+@pytest.mark.requirement(78)
+def test_a_sealed_body_is_for_two_readers_and_the_same_as_all_of_its_kind(judge):
+    alone = a_sealed_event({}, AUDITOR)
+    instead = a_sealed_event({}, SAFETY_DESK, STRANGER)
+    more = a_sealed_event({}, AUDITOR, SAFETY_DESK, STRANGER)
+    turned_round = a_sealed_event({}, SAFETY_DESK, AUDITOR)
+
+    assert judge.told([*a_trial(), alone]) == ["the sealed body has fewer than 2 readers"]
+    assert (
+        judge.told([*a_trial(), sealed_with(), instead, more, turned_round])
+        == ["the sealed body has other readers than those before it"] * 2
+    )
+
+
+@pytest.mark.parametrize("wrap", ["", "AAAA", "A" * 108, "A" * 106 + "B=", 7, None, "!"])
+@pytest.mark.requirement(78)
+def test_a_wrap_that_cannot_be_one_shows(judge, wrap):
+    # 80 bytes are 107 characters and one to fill up, of which the last one's spare bits are zero.
+    event = sealed_with()
+    event["sealed"]["w"]["auditor-1"] = wrap
+
+    assert judge.told([*a_trial(), event]) == ["the sealed body is malformed"]
+
+
+@pytest.mark.parametrize("respell", [lambda text: text + "\n", lambda text: text + "=", lambda _: "!"])
+def test_a_sealed_body_has_one_spelling_so_that_no_copy_hides(judge, respell):
+    event = sealed_with()
+    event["sealed"]["c"] = respell(event["sealed"]["c"])
+
+    assert judge.told([*a_trial(), event]) == ["the sealed body is malformed"]
 
 
 def test_a_sealed_body_played_again_shows(judge):
@@ -157,12 +240,15 @@ def test_a_sealed_body_played_again_shows(judge):
 
 
 def test_a_sealed_text_inside_a_clear_event_is_checked_too(judge):
-    event = a_sealed_event({"what_happened": "he saw the bag"}, AUDITOR)
+    event = a_sealed_event({"what_happened": "he saw the bag"})
+    short = a_sealed_event({"what_happened": "he saw the bag"}, size=972)
     clear = an_event("accidental_unblinding.reported", data={"id": event["id"], "sealed": event["sealed"]})
     moved = an_event("accidental_unblinding.reported", data={"id": "another", "sealed": event["sealed"]})
+    small = an_event("accidental_unblinding.reported", data={"id": short["id"], "sealed": short["sealed"]})
 
     assert judge.told([*a_trial(), clear]) == []
     assert judge.told([*a_trial(), moved]) == ["the sealed body belongs to another event"]
+    assert judge.told([*a_trial(), small]) == ["the sealed body has another size than that of its kind"]
 
 
 def test_a_clock_that_went_back_is_noted_and_breaks_nothing(judge):

@@ -19,18 +19,20 @@ from trialsite.audit import verify
 from trialsite.audit.canonical import canonical
 from trialsite.audit.merkle import leaf_hash, root_of
 from trialsite.audit.notes import Checkpoint, Signer, SigningKey, sign_checkpoint, sign_note
-from trialsite.sealing import PublicKey, seal_body
+from trialsite.sealing import BODY_BYTES, PublicKey, seal_body
 
 ORIGIN = "trial.example/NCT04293692"
 LOG = SigningKey(ORIGIN, bytes(range(32)))
 ATTACKER = SigningKey(ORIGIN, bytes(32))
-STATISTICIAN = SigningKey("statistician/NCT04293692", bytes(range(1, 33)))
+STATISTICIAN = SigningKey(f"{ORIGIN}/statistician", bytes(range(1, 33)))
 NOON = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
 LIST_ROOT = hashlib.sha256(b"a list").digest()
 COMMITMENT = sign_note(
     f"irt-list-commitment/v1\nNCT04293692\n{base64.b64encode(LIST_ROOT).decode()}\n{'0' * 64}\n48\n",
     STATISTICIAN,
 )
+AUDITOR = PublicKey("auditor-1", "x25519", bytes(range(32)))
+SAFETY_DESK = PublicKey("safety-desk-1", "x25519", bytes(range(2, 34)))
 
 Event = dict[str, Any]
 
@@ -57,9 +59,14 @@ def a_sealed_event(
     *recipients: PublicKey,
     kind: str = "unblinding",
     event_id: uuid.UUID | None = None,
+    size: int = BODY_BYTES,
 ) -> Event:
+    """Return an event sealed to these readers; the auditor and the safety desk, if none is named."""
+    recipients = recipients or (AUDITOR, SAFETY_DESK)
     event_id = event_id or uuid.uuid4()
-    sealed = seal_body(body, event_id=event_id, study="NCT04293692", at=NOON, recipients=recipients)
+    sealed = seal_body(
+        body, event_id=event_id, study="NCT04293692", at=NOON, recipients=recipients, size=size
+    )
     return {"v": 1, "k": kind, "t": the_time(0), "id": str(event_id), "sealed": sealed}
 
 
@@ -67,7 +74,7 @@ def the_beginning() -> list[Event]:
     return [
         an_event("genesis", data={"origin": ORIGIN, "study": "NCT04293692", "evaluation": False}),
         an_event("trial.loaded"),
-        an_event("list.committed", data={"root": LIST_ROOT.hex()}),
+        an_event("list.committed", data={"root": LIST_ROOT.hex(), "note": COMMITMENT}),
         an_event("trial.activated"),
     ]
 
@@ -146,6 +153,14 @@ def a_zip(path: Path, files: Mapping[str, bytes]) -> Path:
 def a_trail(events: Iterable[Event] | None = None, *, checkpoints: Sequence[int] = (4, 9)) -> Trail:
     bodies = tuple(canonical(event) for event in (a_trial() if events is None else events))
     return Trail(bodies=bodies, checkpoints=tuple(size for size in checkpoints if size <= len(bodies)))
+
+
+def the_trail_of(commitment: str, *, log: Signer = LOG) -> Trail:
+    """Return a trail that fits together, of whoever signed it and with whatever commitment."""
+    events = a_trial()
+    events[0]["data"]["origin"] = log.name
+    events[2]["data"]["note"] = commitment
+    return a_trail(events).changed(commitment=commitment, log=log)
 
 
 class Verdict:

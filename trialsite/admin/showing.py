@@ -69,8 +69,11 @@ def shown(field: models.Field[Any, Any], *, site_path: str) -> Shown | None:
 
 
 def parsed(text: str | None) -> dt.datetime | None:
-    """Return the time that an event of the trail says, RFC 3339."""
-    return dt.datetime.fromisoformat(text) if text else None
+    """Return the time that an event of the trail says, RFC 3339; None where it says none."""
+    try:
+        return dt.datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
 
 
 def indented(value: Any) -> str:

@@ -25,7 +25,7 @@ from trialsite.sealing import PublicKeys, seal_body
 
 EVENT_VERSION = 1
 # As canonical JSON: what stands around a reason in a sealed body must fit its one size too.
-LONGEST_REASON_BYTES = 1200
+LONGEST_REASON_BYTES = 1350
 
 
 class Person(Protocol):

@@ -266,12 +266,8 @@ def _matches(note: bytes, text: str, data: dict[str, Any]) -> bool:
         return False
     whole = {"note": note.decode(), "note_sha256": hashlib.sha256(note).hexdigest()}
     told = [data[name] == same for name, same in whole.items() if name in data]
-    return (
-        len(root) == notes.ROOT_BYTES
-        and data.get("root") in (root.hex(), lines[2])
-        and any(told)
-        and all(told)
-    )
+    same_root = len(root) == notes.ROOT_BYTES and data.get("root") in (root.hex(), lines[2])
+    return same_root and any(told) and all(told)
 
 
 def _say_what_is_sealed(story: Story, report: Report) -> None:

@@ -212,6 +212,7 @@ class Demo:
             prepared_at=self.administrator.get("evaluation/clock")["now"],
             contents=_contents(sheet),
         )
+        self.second_preparer.post(f"{at}/open")
         self.second_preparer.post(
             f"{at}/verify",
             kit_scan=kit,

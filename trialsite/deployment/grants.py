@@ -100,7 +100,8 @@ TABLES: dict[str, Row] = {
     "supply_preparation": Row(
         "",
         "SELECT, INSERT, UPDATE (status, kit_number_id, sealed_contents, expires_at, prepared_by_id,"
-        " completed_at, verified_by_id, verified_at, covered_by_id, covered_at, dispatch_at)",
+        " completed_at, checked_by_id, checked_at, verified_by_id, verified_at, covered_by_id, covered_at,"
+        " dispatch_at)",
         "",
     ),
     # Lock-out of sign-ins, and the admin's sessions.

@@ -147,8 +147,8 @@ class Start(InfusionAct):
     """
     Begin the infusion, after the bedside's hard stops.
 
-    What began more than 15 minutes ago is a late entry: it needs a reason, and what would have
-    stopped it is recorded as a deviation.
+    What has begun is entered with the reason why only now, which more than 15 minutes after is
+    required: what would have stopped it is recorded as a deviation, another infusion's bag too.
     """
 
     permissions: ClassVar[dict[str, Permission | None]] = {"POST": Permission.ADMINISTER}
