@@ -165,11 +165,23 @@ def test_what_began_is_not_begun_again_and_that_is_no_near_miss(day, infusion):
         day.start(infusion)
 
 
-def test_a_bag_that_was_not_dispensed_is_not_begun(day, infusion):
-    day.prepare(infusion)
+def test_a_bag_that_was_not_dispensed_or_was_wasted_is_not_begun_and_that_is_a_near_miss(day, infusion):
+    kit = day.prepare(infusion)
 
-    with pytest.raises(IllegalMove):
-        day.start(infusion)
+    undispensed = stopped(day.start, infusion)
+    day.waste(kit)
+    wasted = stopped(day.start, infusion, kit_scan=kit.number)
+
+    assert (undispensed.code, wasted.code) == ("kit_not_dispensed", "kit_not_usable")
+    assert "Call the pharmacist." in str(undispensed)
+    assert "Call the pharmacist." in str(wasted)
+
+
+def test_an_infusion_declared_missed_is_not_begun_and_that_is_a_near_miss(day, infusion):
+    kit = day.ready_to_start(infusion)
+    day.miss(infusion)
+
+    assert stopped(day.start, infusion, kit_scan=kit.number).code == "illegal_move"
 
 
 def test_who_may_not_give_infusions_does_not(day, infusion):
@@ -188,9 +200,23 @@ def test_a_start_in_the_future_or_before_the_release_is_malformed(day, infusion)
 
     with pytest.raises(FieldsInvalid):
         day.start(infusion, started_at=day.now + 2 * MINUTE)
-    day.wait(minutes=20)
+    day.wait(minutes=10)
     with pytest.raises(FieldsInvalid):
-        day.start(infusion, started_at=kit.released_at - MINUTE, reason="the network was down")
+        day.start(infusion, started_at=kit.released_at - 2 * MINUTE)
+    day.start(infusion, started_at=kit.released_at - MINUTE)
+
+
+@pytest.mark.requirement(26, 38)
+def test_a_bag_that_would_expire_before_the_planned_end_is_not_handed_over(day, infusion):
+    kit = day.prepare(infusion)
+
+    day.now = kit.expires_at - 59 * MINUTE
+    with pytest.raises(Refused) as refusal:
+        day.dispense(infusion)
+    assert refusal.value.code == "would_expire"
+
+    day.now = kit.expires_at - 60 * MINUTE
+    day.dispense(infusion)
 
 
 @pytest.mark.requirement(26)
@@ -352,11 +378,20 @@ def test_an_end_before_the_start_or_without_the_reason_of_an_interruption_is_mal
     day.start(infusion)
 
     with pytest.raises(FieldsInvalid):
-        day.stop(infusion, ended_at=day.now - MINUTE)
+        day.stop(infusion, ended_at=day.now - 2 * MINUTE)
     with pytest.raises(FieldsInvalid):
         day.stop(infusion, ended_at=day.now + 2 * MINUTE)
     with pytest.raises(FieldsInvalid):
         day.stop(infusion, outcome=Outcome.INTERRUPTED)
+
+
+def test_an_end_by_a_clock_that_lags_a_minute_is_taken(day, infusion):
+    day.ready_to_start(infusion)
+    day.start(infusion)
+
+    day.stop(infusion, ended_at=day.now - MINUTE, outcome=Outcome.STOPPED, reason="pain at once")
+
+    assert fresh(infusion).status == "interrupted"
 
 
 # Ends of bags that are not infused

@@ -30,8 +30,8 @@ ACTS = {
     InfusionAction.STOP_COMPLETED: lambda day, infusion: day.stop(infusion),
     InfusionAction.MISS: lambda day, infusion: day.miss(infusion),
 }
-# Refused before the table is asked: there is no bag to scan, or the participant has withdrawn.
-OTHER_WORDS = {"kit_number_misread", "participant_withdrawn", "window_closed"}
+# Refused before the table is asked: there is no bag to scan or to hang, or the participant has withdrawn.
+OTHER_WORDS = {"kit_number_misread", "kit_not_dispensed", "participant_withdrawn", "window_closed"}
 
 
 def close_the_window(day, infusion: Infusion) -> None:

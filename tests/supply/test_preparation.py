@@ -10,11 +10,12 @@ from supply.domain.dosing import ViabilityTooLow, VolumeTooLarge
 from supply.domain.kit_codes import KitNumberMisread
 from supply.domain.preparation_states import IllegalMove
 from supply.models import KitNumber, Preparation
+from supply.selectors import preparations_visible_to
 from supply.services import desk, preparation
-from supply.services.desk import ContentsNotVerified, CoverNotApplied, SecondPersonNeeded
+from supply.services.desk import ContentsNotVerified, CoverNotApplied, SecondPersonNeeded, SheetNotOpened
 from supply.services.kit_numbers import KitNumbersExhausted, fill_pool
 from supply.services.preparation import CannotPrepare, LotUnsuitable
-from supply.services.scanning import KitExpired, KitMismatch
+from supply.services.scanning import KitExpired, KitMismatch, WouldExpire
 from tests.supply.day import HOUR, MINUTE, fresh, true_contents
 from trialsite.accounts.access import NotPermitted
 from trialsite.accounts.services.signatures import SignatureRejected
@@ -24,6 +25,10 @@ from trialsite.errors import FieldsInvalid, NotFound, Refused
 from trialsite.opening import FileKeys, open_body
 
 TREATMENTS = ("UC-MSC", "PLACEBO")
+
+
+def present_status(day, made: Preparation) -> str:
+    return preparations_visible_to(day.person("preparer")).get(pk=made.pk).present_status
 
 
 def steps(day) -> list[str]:
@@ -260,6 +265,24 @@ def test_who_prepared_the_bag_neither_verifies_nor_covers_it(day, infusion):
     day.cover(made)
 
 
+@pytest.mark.requirement(39)
+def test_who_verifies_has_opened_the_sheet_since_the_bag_was_completed(day, infusion):
+    made = day.order(infusion)
+    day.open(made, by="second_preparer")
+    day.complete(made)
+
+    with pytest.raises(SheetNotOpened):
+        day.verify(made, opened=False)
+    day.open(made)  # by the preparer, which is no second look
+    with pytest.raises(SheetNotOpened):
+        day.verify(made, opened=False)
+
+    assert day.open(made, by="second_preparer").stated is not None
+    day.verify(made, opened=False)
+    checked = fresh(made)
+    assert (checked.checked_by.username, checked.checked_at) == ("second_preparer", day.now)
+
+
 def test_verifying_needs_the_signers_own_password_the_contents_and_this_bag(day, infusion):
     made, other = day.order(infusion), day.order(day.enrol()[0])
     day.complete(made)
@@ -292,6 +315,21 @@ def test_a_bag_is_covered_with_its_cover_on_and_before_it_expires(day, infusion)
     assert fresh(made).status == "verified"
 
 
+@pytest.mark.requirement(38)
+def test_a_bag_that_could_not_be_infused_to_its_end_after_the_dispatch_is_not_covered(day, infusion):
+    made = day.order(infusion)
+    day.complete(made, prepared_at=day.now)
+    day.verify(made)
+    expires_at = fresh(made).expires_at  # at minute 2; dispatched at 15, 30, 45 and 0
+
+    day.now = expires_at - 75 * MINUTE
+    with pytest.raises(WouldExpire):
+        day.cover(made)
+
+    day.now = expires_at - 78 * MINUTE
+    day.cover(made)
+
+
 def test_masked_people_and_another_sites_preparers_reach_no_preparation(day, infusion):
     made = day.order(infusion)
 
@@ -316,6 +354,43 @@ def test_a_reject_leaves_a_remake_with_a_new_number_under_the_same_order(day, in
     assert fresh(infusion).status == "ordered"
     assert day.world.sealed_events(Kind.PREPARATION)[-2]["reason"] == "spilled"
     assert "spilled" not in str(list(Preparation.objects.values()))
+
+
+@pytest.mark.requirement(28)
+def test_a_bag_whose_order_has_ended_is_still_recorded_and_thrown_away_without_a_remake(day, infusion):
+    made = day.order(infusion)
+    contents = true_contents(day.open(made))
+    kit = fresh(made).kit_number_id
+    day.cancel_order(infusion)
+
+    preparation.complete_preparation(
+        preparation_id=made.pk,
+        kit_scan=kit,
+        lot="LOT-7",
+        prepared_at=day.now,
+        contents=contents,
+        by=day.person("preparer"),
+        at=day.now,
+    )
+    assert fresh(made).sealed_contents is not None
+    assert present_status(day, made) == "cancelled"
+    with pytest.raises(IllegalMove, match="'cancelled'"):
+        desk.verify_preparation(
+            preparation_id=made.pk,
+            kit_scan=kit,
+            contents_verified=True,
+            password=day.world.users["second_preparer"]["password"],
+            by=day.person("second_preparer"),
+            at=day.now,
+        )
+    day.reject(made)
+
+    assert present_status(day, made) == "cancelled"
+    assert Preparation.objects.count() == 1
+    assert [body.get("reason") for body in day.world.sealed_events(Kind.PREPARATION)][-1] == "spilled"
+    assert steps(day) == ["open", "complete", "reject"]
+    with pytest.raises(IllegalMove):
+        day.reject(made)
 
 
 def test_a_reason_too_long_to_be_sealed_is_refused_as_input(day, infusion):
