@@ -56,7 +56,9 @@ CREATE TRIGGER a_stratum_moves_by_one_slot BEFORE UPDATE ON randomization_stratu
     FOR EACH ROW EXECUTE FUNCTION a_stratum_moves_by_one_slot();
 CREATE TRIGGER the_list_is_final BEFORE DELETE OR TRUNCATE ON randomization_stratum
     FOR EACH STATEMENT EXECUTE FUNCTION the_list_is_final();
-""" + "".join(
+"""
+
+FINALITY = "".join(
     f"CREATE TRIGGER the_list_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON randomization_{table}"
     " FOR EACH STATEMENT EXECUTE FUNCTION the_list_is_final();\n"
     for table in FINAL
@@ -66,4 +68,4 @@ CREATE TRIGGER the_list_is_final BEFORE DELETE OR TRUNCATE ON randomization_stra
 class Migration(migrations.Migration):
     dependencies = [("randomization", "0001_initial")]
     # No reverse: a list that could be opened again would not be final.
-    operations = [migrations.RunSQL(SQL)]
+    operations = [migrations.RunSQL(SQL), migrations.RunSQL(FINALITY)]

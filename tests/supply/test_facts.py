@@ -24,7 +24,8 @@ def codes(infusion: Infusion) -> list[str]:
 def two_bags(day: Day) -> tuple[Infusion, Infusion]:
     """Return the first infusions of two participants, each with its own bag handed over."""
     mine, neighbours = day.enrol()[0], day.enrol()[0]
-    day.now = [day.make(infusion) for infusion in (mine, neighbours)][0].dispatch_at
+    bag, _ = [day.make(infusion) for infusion in (mine, neighbours)]
+    day.now = bag.dispatch_at
     assert release_due(at=day.now) == 2
     for infusion in (mine, neighbours):
         day.dispense(infusion)
