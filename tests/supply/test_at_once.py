@@ -102,3 +102,19 @@ def test_workers_that_sweep_at_once_tell_everything_once(day: Day):
     assert kinds.count(Kind.INFUSION_OPENED) == 1
     assert Infusion.objects.filter(status="open").count() == 1
     assert list(Message.objects.values_list("attempts", flat=True)) == [1, 1]  # nurse and pharmacist
+
+
+def test_two_swapped_bags_entered_at_once_wait_for_each_other_and_are_both_recorded(day: Day):
+    for _ in range(3):
+        pair = [day.enrol()[0] for _ in range(2)]
+        bags = [day.ready_to_start(infusion).number for infusion in pair]
+        stated = {"started_at": day.now, "reason": "found out at once"}
+        day.wait(minutes=5)
+
+        at_once(
+            lambda p=pair, b=bags, s=stated: day.start(p[0], kit_scan=b[1], **s),
+            lambda p=pair, b=bags, s=stated: day.start(p[1], kit_scan=b[0], **s),
+        )
+
+        assert [fresh(infusion).kit_id for infusion in pair] == bags[::-1]
+        assert {fresh(infusion).status for infusion in pair} == {"started"}

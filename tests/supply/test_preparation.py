@@ -322,11 +322,11 @@ def test_a_bag_that_could_not_be_infused_to_its_end_after_the_dispatch_is_not_co
     day.verify(made)
     expires_at = fresh(made).expires_at  # at minute 2; dispatched at 15, 30, 45 and 0
 
-    day.now = expires_at - 75 * MINUTE
+    day.now = expires_at - 62 * MINUTE
     with pytest.raises(WouldExpire):
         day.cover(made)
 
-    day.now = expires_at - 78 * MINUTE
+    day.now = expires_at - 63 * MINUTE
     day.cover(made)
 
 

@@ -43,7 +43,9 @@ def test_a_statisticians_key_that_only_public_keys_json_calls_so_is_no_logs(judg
     (kept / "public_keys.json").write_text(json.dumps(public))
     (kept / "more.vkey").write_text(plain.verifier.vkey)
 
-    assert judge(the_trail_of(COMMITMENT, log=plain), kept).code == 1
+    forgery = judge(the_trail_of(COMMITMENT, log=plain), kept).of("violation")
+
+    assert "violation: checkpoints/000000000012.note: no known key signed the note" in forgery
     assert (
         judge(the_trail_of(sign_note(COMMITMENT.split("\n\n")[0] + "\n", plain)), kept).last
         == "verdict: holds"
@@ -206,3 +208,9 @@ def test_many_kept_checkpoints_do_not_crowd_out_a_finding(judge, kept):
 
     assert verdict.of("violation") == ["violation: event 12: a genesis event after the first"]
     assert sum("agrees" in line for line in verdict.lines) == 301
+
+
+def test_a_witnesss_key_under_the_statisticians_name_is_no_statisticians(judge, kept):
+    (kept / "witness.vkey").write_text(STATISTICIAN.witness.vkey)
+
+    assert any("no statistician's key was given" in line for line in judge(a_trail(), kept).of("note"))
