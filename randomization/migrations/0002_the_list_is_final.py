@@ -3,14 +3,26 @@ Make the sealed list and what was taken from it final in the database itself.
 
 The application never changes a slot, a sealed arm, a list or an allocation; this makes sure that
 nobody else does either, short of dropping a trigger, which needs the owner's role. A stratum may
-do one thing, move on by one slot, and an allocation takes the slot that was just moved over: no
-used slot is ever freed, and none is skipped or chosen. At commit the slot that was moved over is
-somebody's: none is burned.
+move on by one slot, and an allocation takes the slot that was just moved over: no used slot is ever
+freed, and none is skipped or chosen. At commit the slot that was moved over is somebody's, or a
+spoiled envelope's: none is burned. A stratum may also grow, by slots that an extension brought.
+
+What was recorded of people, errors and enrolment is added to and never rewritten, and the stratum
+that was used at a randomization is frozen with it.
 """
 
 from django.db import migrations
 
-FINAL = ("allocation", "slot", "sealedarm", "randomizationlist")
+FINAL = ("allocation", "slot", "sealedarm", "randomizationlist", "spoiledslot")
+RECORDS = (
+    "approval",
+    "enrolmentchange",
+    "consent",
+    "correction",
+    "randomizationerror",
+    "screeningrevision",
+    "transfer",
+)
 
 SQL = r"""
 CREATE FUNCTION the_list_is_final() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -18,11 +30,14 @@ BEGIN RAISE EXCEPTION 'the randomization list and its allocations are final' USI
 
 CREATE FUNCTION a_stratum_moves_by_one_slot() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NEW.next_slot <> OLD.next_slot + 1
-        OR to_jsonb(NEW) - 'next_slot' <> to_jsonb(OLD) - 'next_slot' THEN
-        RAISE EXCEPTION 'a stratum moves on by one slot' USING ERRCODE = '42501';
+    IF NEW.next_slot = OLD.next_slot + 1 AND to_jsonb(NEW) - 'next_slot' = to_jsonb(OLD) - 'next_slot' THEN
+        RETURN NEW;
     END IF;
-    RETURN NEW;
+    IF NEW.length > OLD.length AND to_jsonb(NEW) - 'length' = to_jsonb(OLD) - 'length'
+        AND NEW.length = (SELECT count(*) FROM randomization_slot WHERE stratum_id = NEW.code) THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'a stratum moves on by one slot or grows by those added' USING ERRCODE = '42501';
 END $$;
 
 CREATE FUNCTION an_allocation_takes_the_next_slot() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -38,17 +53,49 @@ BEGIN
     RETURN NEW;
 END $$;
 
+CREATE FUNCTION a_spoiled_slot_is_the_next() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM randomization_slot slot
+        JOIN randomization_stratum stratum ON stratum.code = slot.stratum_id
+        WHERE slot.id = NEW.slot_id AND stratum.site_id IS NOT NULL AND stratum.next_slot = slot.position + 1
+          AND NOT EXISTS (SELECT FROM randomization_allocation WHERE slot_id = NEW.slot_id)
+    ) THEN
+        RAISE EXCEPTION 'only the next slot of an emergency list is spoiled' USING ERRCODE = '42501';
+    END IF;
+    RETURN NEW;
+END $$;
+
 CREATE FUNCTION a_slot_moved_over_is_taken() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (
         SELECT FROM randomization_allocation
         WHERE stratum_id = NEW.code AND position = NEW.next_slot - 1
+    ) AND NOT EXISTS (
+        SELECT FROM randomization_spoiledslot spoiled
+        JOIN randomization_slot slot ON slot.id = spoiled.slot_id
+        WHERE slot.stratum_id = NEW.code AND slot.position = NEW.next_slot - 1
     ) THEN
         RAISE EXCEPTION 'a slot that is moved over is taken' USING ERRCODE = '42501';
     END IF;
     RETURN NULL;
 END $$;
-CREATE CONSTRAINT TRIGGER a_slot_moved_over_is_taken AFTER UPDATE ON randomization_stratum
+CREATE FUNCTION a_record_is_final() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'a record is added to and never rewritten' USING ERRCODE = '42501'; END $$;
+
+CREATE FUNCTION a_randomized_stratum_is_frozen() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM randomization_allocation WHERE participant_id = NEW.id) THEN
+        RAISE EXCEPTION 'the stratum of a randomized participant is frozen' USING ERRCODE = '42501';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER a_randomized_stratum_is_frozen
+    BEFORE UPDATE OF stratum_levels, status, unmet, eligibility ON randomization_participant
+    FOR EACH ROW EXECUTE FUNCTION a_randomized_stratum_is_frozen();
+CREATE TRIGGER a_spoiled_slot_is_the_next BEFORE INSERT ON randomization_spoiledslot
+    FOR EACH ROW EXECUTE FUNCTION a_spoiled_slot_is_the_next();
+CREATE CONSTRAINT TRIGGER a_slot_moved_over_is_taken AFTER UPDATE OF next_slot ON randomization_stratum
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION a_slot_moved_over_is_taken();
 CREATE TRIGGER an_allocation_takes_the_next_slot BEFORE INSERT ON randomization_allocation
     FOR EACH ROW EXECUTE FUNCTION an_allocation_takes_the_next_slot();
@@ -59,9 +106,10 @@ CREATE TRIGGER the_list_is_final BEFORE DELETE OR TRUNCATE ON randomization_stra
 """
 
 FINALITY = "".join(
-    f"CREATE TRIGGER the_list_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON randomization_{table}"
-    " FOR EACH STATEMENT EXECUTE FUNCTION the_list_is_final();\n"
-    for table in FINAL
+    f"CREATE TRIGGER {function} BEFORE UPDATE OR DELETE OR TRUNCATE ON randomization_{table}"
+    f" FOR EACH STATEMENT EXECUTE FUNCTION {function}();\n"
+    for function, tables in (("the_list_is_final", FINAL), ("a_record_is_final", RECORDS))
+    for table in tables
 )
 
 

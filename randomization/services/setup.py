@@ -241,7 +241,14 @@ def _keep_slots(the_list: RandomizationList, slots: Sequence[SealedSlot], *, pro
     kept = []
     for sealed in sorted(slots, key=lambda slot: slot.randomization_number):
         number = sealed.randomization_number
-        kept.append(Slot(stratum=strata[sealed.stratum], position=sealed.slot, randomization_number=number))
+        kept.append(
+            Slot(
+                list=the_list,
+                stratum=strata[sealed.stratum],
+                position=sealed.slot,
+                randomization_number=number,
+            )
+        )
     Slot.objects.bulk_create(kept, batch_size=1000)
     arms = {sealed.randomization_number: sealed for sealed in slots}
     kid = public_keys().code_break.kid
@@ -257,7 +264,7 @@ def _keep_slots(the_list: RandomizationList, slots: Sequence[SealedSlot], *, pro
 
 def _check_still_whole(the_list: RandomizationList, *, protocol: Protocol) -> None:
     """Check what was installed once more: rows may have been written since by other hands."""
-    stored = SealedArm.objects.filter(slot__stratum__list=the_list).select_related("slot")
+    stored = SealedArm.objects.filter(slot__list=the_list).select_related("slot")
     slots = [
         SealedSlot(
             stratum=arm.slot.stratum_id,

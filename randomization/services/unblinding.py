@@ -177,7 +177,7 @@ def open_arm(participant_id: uuid.UUID, *, keys: Keys) -> tuple[Protocol, int]:
     """
     allocation = allocation_of(participant_id)
     _check_slot(allocation)
-    the_list, sealed = allocation.stratum.list, allocation.slot.sealedarm
+    the_list, sealed = allocation.slot.list, allocation.slot.sealedarm
     protocol = protocol_of(the_list.trial_version_id)
     _check_root(the_list)
     arm = open_slot(
@@ -253,7 +253,7 @@ def _check_root(the_list: RandomizationList) -> None:
         signed = signed_commitment(the_list.commitment_note)
     except CommitmentInvalid:
         raise IntegrityFailure("The list's commitment is not the one that was signed.") from None
-    leaves = SealedArm.objects.filter(slot__stratum__list=the_list).order_by(
+    leaves = SealedArm.objects.filter(slot__list=the_list).order_by(
         "slot__stratum__ordinal", "slot__position"
     )
     root = merkle.root_of(bytes(leaf) for leaf in leaves.values_list("leaf_hash", flat=True))

@@ -128,7 +128,7 @@ def _participant(participant_id: uuid.UUID | None, *, by: User) -> Participant:
 
 def allocation_of(participant_id: uuid.UUID) -> Allocation:
     allocation = (
-        Allocation.objects.select_related("stratum__list", "slot__sealedarm")
+        Allocation.objects.select_related("slot__list", "slot__sealedarm")
         .filter(participant_id=participant_id)
         .first()
     )

@@ -157,7 +157,9 @@ def _trial(records: dict[str, Any], by: User) -> None:
         levels={"age_group": "18-59", "respiratory_support": "conventional_oxygen"},
         length=90173, next_slot=70412,
     )  # fmt: skip
-    slot = randomization.Slot.objects.create(stratum=stratum, position=70411, randomization_number="R-48213")
+    slot = randomization.Slot.objects.create(
+        list=the_list, stratum=stratum, position=70411, randomization_number="R-48213"
+    )
     randomization.SealedArm.objects.create(
         slot=slot, envelope=b"CANARY" * 16, key_id="code-break-1", leaf_hash=b"CANARY" * 5 + b"00"
     )

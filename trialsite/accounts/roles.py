@@ -38,6 +38,10 @@ class Permission(StrEnum):
     SEE_PARTICIPANTS = "see participants"
     RANDOMIZE = "randomize a participant"
     DISCONTINUE = "discontinue a participant"
+    CORRECT = "correct a participant's record or report a randomization in error"
+    TRANSFER = "transfer participants to another site"
+    SEE_ENROLMENT = "see who may be enrolled where, and the reports of enrolment"
+    MANAGE_ENROLMENT = "pause, resume, suspend or close enrolment"
     SEE_INFUSIONS = "see infusions"
     ORDER = "order an infusion or cancel the order"
     DISPENSE = "dispense a kit"
@@ -67,14 +71,16 @@ _SITE_STAFF = EVERYONE | {P.SEE_PARTICIPANTS, P.SEE_INFUSIONS, P.SEE_KITS}
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.INVESTIGATOR: _SITE_STAFF
-    | {P.SCREEN, P.RANDOMIZE, P.DISCONTINUE, P.ORDER, P.ADMINISTER, P.MISS}
+    | {P.SCREEN, P.RANDOMIZE, P.DISCONTINUE, P.CORRECT, P.ORDER, P.ADMINISTER, P.MISS}
+    | {P.SEE_ENROLMENT}
     | {P.BREAK_CODE, P.SEE_OWN_UNBLINDINGS},
     Role.PHARMACIST: _SITE_STAFF | {P.ORDER, P.DISPENSE, P.WASTE},
     Role.NURSE: _SITE_STAFF | {P.ADMINISTER, P.WASTE},
     Role.OUTCOME_ASSESSOR: EVERYONE,
-    Role.MONITOR: EVERYONE | {P.SEE_PARTICIPANTS, P.SEE_INFUSIONS, P.SEE_EVENTS},
+    Role.MONITOR: EVERYONE | {P.SEE_PARTICIPANTS, P.SEE_INFUSIONS, P.SEE_EVENTS, P.SEE_ENROLMENT},
     Role.STUDY_MANAGER: EVERYONE
-    | {P.SEE_PARTICIPANTS, P.SEE_INFUSIONS, P.SEE_EVENTS, P.SEE_UNBLINDINGS, P.ACTIVATE},
+    | {P.SEE_PARTICIPANTS, P.SEE_INFUSIONS, P.SEE_EVENTS, P.SEE_UNBLINDINGS, P.ACTIVATE}
+    | {P.SEE_ENROLMENT, P.MANAGE_ENROLMENT, P.TRANSFER},
     Role.PREPARER: EVERYONE | {P.PREPARE, P.RECEIVE_LOTS},
     Role.UNMASKED_MONITOR: EVERYONE,
     Role.STATISTICIAN: EVERYONE | {P.ACTIVATE},

@@ -19,9 +19,23 @@ class Kind(StrEnum):
     GENESIS = "genesis"
     TRIAL_LOADED = "trial.loaded"
     LIST_COMMITTED = "list.committed"
+    LIST_EXTENDED = "list.extended"
+    TRIAL_APPROVED = "trial.approved"
     TRIAL_ACTIVATED = "trial.activated"
+    TRIAL_AMENDED = "trial.amended"
+    ENROLMENT_CHANGED = "enrolment.changed"
     PARTICIPANT_SCREENED = "participant.screened"
+    PARTICIPANT_SCREENING_REVISED = "participant.screening_revised"
+    CONSENT_GIVEN = "consent.given"
+    CONSENT_WITHDRAWN = "consent.withdrawn"
     PARTICIPANT_RANDOMIZED = "participant.randomized"
+    SLOT_SPOILED = "slot.spoiled"
+    PARTICIPANT_CORRECTED = "participant.corrected"
+    PARTICIPANT_RANDOMIZED_IN_ERROR = "participant.randomized_in_error"
+    PARTICIPANT_IN_WRONG_STRATUM = "participant.in_wrong_stratum"
+    PARTICIPANT_INELIGIBLE = "participant.ineligible"
+    PARTICIPANT_DUPLICATE = "participant.duplicate"
+    PARTICIPANT_TRANSFERRED = "participant.transferred"
     PARTICIPANT_DISCONTINUED = "participant.discontinued"
     INFUSION_ORDERED = "infusion.ordered"
     INFUSION_ORDER_CANCELLED = "infusion.order_cancelled"
@@ -64,9 +78,24 @@ WRITERS: Final[Mapping[Kind, frozenset[Side]]] = MappingProxyType(
         Kind.GENESIS: _COMMAND,
         Kind.TRIAL_LOADED: _OPERATION,
         Kind.LIST_COMMITTED: _OPERATION,
+        Kind.LIST_EXTENDED: _OPERATION,
+        Kind.TRIAL_APPROVED: _OPERATION,
         Kind.TRIAL_ACTIVATED: _OPERATION,
+        Kind.TRIAL_AMENDED: _OPERATION,
+        # The study manager's, and the activation's, which is a command.
+        Kind.ENROLMENT_CHANGED: _SITE | _COMMAND,
         Kind.PARTICIPANT_SCREENED: _SITE,
+        Kind.PARTICIPANT_SCREENING_REVISED: _SITE,
+        Kind.CONSENT_GIVEN: _SITE,
+        Kind.CONSENT_WITHDRAWN: _SITE,
         Kind.PARTICIPANT_RANDOMIZED: _SITE,
+        Kind.SLOT_SPOILED: _SITE,
+        Kind.PARTICIPANT_CORRECTED: _SITE,
+        Kind.PARTICIPANT_RANDOMIZED_IN_ERROR: _SITE,
+        Kind.PARTICIPANT_IN_WRONG_STRATUM: _SITE,
+        Kind.PARTICIPANT_INELIGIBLE: _SITE,
+        Kind.PARTICIPANT_DUPLICATE: _SITE,
+        Kind.PARTICIPANT_TRANSFERRED: _SITE,
         Kind.PARTICIPANT_DISCONTINUED: _SITE,
         Kind.INFUSION_ORDERED: _SITE,
         Kind.INFUSION_ORDER_CANCELLED: _SITE,
@@ -102,9 +131,23 @@ MASKED_VISIBLE: Final = frozenset(
         Kind.GENESIS,
         Kind.TRIAL_LOADED,
         Kind.LIST_COMMITTED,
+        Kind.LIST_EXTENDED,
+        Kind.TRIAL_APPROVED,
         Kind.TRIAL_ACTIVATED,
+        Kind.TRIAL_AMENDED,
+        Kind.ENROLMENT_CHANGED,
         Kind.PARTICIPANT_SCREENED,
+        Kind.PARTICIPANT_SCREENING_REVISED,
+        Kind.CONSENT_GIVEN,
+        Kind.CONSENT_WITHDRAWN,
         Kind.PARTICIPANT_RANDOMIZED,
+        Kind.SLOT_SPOILED,
+        Kind.PARTICIPANT_CORRECTED,
+        Kind.PARTICIPANT_RANDOMIZED_IN_ERROR,
+        Kind.PARTICIPANT_IN_WRONG_STRATUM,
+        Kind.PARTICIPANT_INELIGIBLE,
+        Kind.PARTICIPANT_DUPLICATE,
+        Kind.PARTICIPANT_TRANSFERRED,
         Kind.PARTICIPANT_DISCONTINUED,
         Kind.INFUSION_ORDERED,
         Kind.INFUSION_ORDER_CANCELLED,

@@ -69,18 +69,31 @@ TABLES: dict[str, Row] = {
     # Participants and the list.
     "randomization_trialversion": READ_BY_ALL,
     "randomization_randomizationlist": Row(READ, READ, ""),
+    "randomization_approval": Row(READ, READ, ""),
+    "randomization_enrolmentchange": Row(APPEND, READ, READ),
     "randomization_stratum": Row("SELECT, UPDATE (next_slot)", READ, ""),
     "randomization_slot": Row(READ, READ, ""),
     "randomization_sealedarm": Row("", READ, ""),
-    "randomization_participant": Row(APPEND, READ, READ),
+    "randomization_spoiledslot": Row(APPEND, READ, ""),
+    "randomization_participant": Row(
+        "SELECT, INSERT, UPDATE (site_id, status, unmet, eligibility, measurements, stratum_levels,"
+        " true_stratum_levels, sex, birth_date, weight_kg, consented_at, consent_version, identity_hash)",
+        READ,
+        READ,
+    ),
+    "randomization_consent": Row(APPEND, READ, ""),
+    "randomization_screeningrevision": Row(APPEND, READ, ""),
+    "randomization_correction": Row(APPEND, READ, ""),
+    "randomization_randomizationerror": Row(APPEND, READ, ""),
+    "randomization_transfer": Row(APPEND, READ, ""),
     "randomization_discontinuation": Row(APPEND, READ, READ),
     "randomization_allocation": Row(APPEND, READ, READ),
     "randomization_unblinding": Row("", "SELECT, INSERT, UPDATE (revealed_at, reveal_position)", ""),
     "randomization_accidentalunblinding": Row(APPEND, READ, ""),
     # Infusions, orders and kits: both sides see what was released. Preparation is the unmasked side's.
     "supply_infusion": Row(
-        "SELECT, INSERT, UPDATE (status, kit_id, dispensed_at, started_at, ended_at, volume_ml, outcome,"
-        " reason, deviations, reminded_at)",
+        "SELECT, INSERT, UPDATE (site_id, status, kit_id, dispensed_at, started_at, ended_at, volume_ml,"
+        " outcome, reason, deviations, reminded_at)",
         "SELECT, UPDATE (status, kit_id)",
         "SELECT, UPDATE (status, kit_id, deviations, reminded_at)",
     ),
@@ -127,6 +140,9 @@ FUNCTIONS: dict[str, Row] = {
     "a_stratum_moves_by_one_slot": NONE,
     "an_allocation_takes_the_next_slot": NONE,
     "a_slot_moved_over_is_taken": NONE,
+    "a_spoiled_slot_is_the_next": NONE,
+    "a_randomized_stratum_is_frozen": NONE,
+    "a_record_is_final": NONE,
 }
 
 _PRIVILEGES = re.compile(r"(SELECT|INSERT|DELETE|EXECUTE|UPDATE( \([a-z_]+(, [a-z_]+)*\))?)")
