@@ -13,8 +13,10 @@ from django.utils.safestring import SafeString
 from randomization.models import (
     AccidentalUnblinding,
     Allocation,
+    Correction,
     Discontinuation,
     Participant,
+    RandomizationError,
     Stratum,
     TrialVersion,
 )
@@ -87,6 +89,7 @@ class ParticipantAdmin(MaskedModelAdmin):
         "consented_at",
         "eligibility",
         "stratum_levels",
+        "true_stratum_levels",
         "trial_version",
         "created_at",
         "created_by",
@@ -121,6 +124,49 @@ class DiscontinuationAdmin(MaskedModelAdmin):
         return visible_events().filter(about(str(record.participant_id))).order_by("position")
 
 
+@register(Correction, site=masked_site)
+class CorrectionAdmin(MaskedModelAdmin):
+    """What was wrong in a participant's record, old and new; of the hospital identifier neither is kept."""
+
+    site_path = "participant.site"
+    fields = ("participant", "pointer", "old", "new", "reason", "at", "recorded_by")
+    list_display = ("participant", "pointer", "old", "new", "at", "recorded_by")
+    list_filter = ("participant__site",)
+    search_fields = ("participant__screening_number", "pointer")
+    date_hierarchy = "at"
+    list_select_related = ("participant__site", "recorded_by")
+
+    def events_of(self, record: Correction) -> QuerySet[VisibleEvent]:
+        return visible_events().filter(about(str(record.participant_id))).order_by("position")
+
+
+@register(RandomizationError, site=masked_site)
+class RandomizationErrorAdmin(MaskedModelAdmin):
+    """What went wrong with a randomization, as reported; later reports stand beside earlier ones."""
+
+    site_path = "participant.site"
+    fields = (
+        "participant",
+        "kind",
+        "criteria",
+        "stratum_used",
+        "true_stratum",
+        "duplicate_of",
+        "reason",
+        "known_at",
+        "recorded_at",
+        "recorded_by",
+    )
+    list_display = ("participant", "kind", "known_at", "recorded_at", "recorded_by")
+    list_filter = ("participant__site", "kind")
+    search_fields = ("participant__screening_number", "duplicate_of__screening_number")
+    date_hierarchy = "recorded_at"
+    list_select_related = ("participant__site", "recorded_by")
+
+    def events_of(self, record: RandomizationError) -> QuerySet[VisibleEvent]:
+        return visible_events().filter(about(str(record.participant_id))).order_by("position")
+
+
 @register(Allocation, site=masked_site)
 class AllocationAdmin(MaskedModelAdmin):
     """Who was randomized, when and by whom; not the position on the list."""
@@ -133,6 +179,8 @@ class AllocationAdmin(MaskedModelAdmin):
         "randomized_at",
         "randomized_by",
         "recorded_at",
+        "paper_reason",
+        "entered_at",
     )
     list_display = ("randomization_number", "participant", "stratum_code", "randomized_at", "randomized_by")
     list_filter = ("participant__site", "stratum")

@@ -31,8 +31,6 @@ _TREATMENT_LINES: Final = 5
 # Bytes of one padded line in the file; a bracket takes two there and an accented letter four.
 _TREATMENT_BYTES: Final = 160
 _ARM_BYTES: Final = 16
-# Close enough that no letter behind the pattern can be followed against the light.
-_PATTERN_STEP: Final = 2.0
 
 _FACE: Final = (
     "Open only in an emergency, when the treatment must be known for the participant's safety and the",
@@ -94,47 +92,24 @@ def _draw_face(canvas: Canvas, content: EnvelopeContent) -> None:
 
 def _draw_inside(canvas: Canvas, content: EnvelopeContent) -> None:
     third = HEIGHT_MM * _MM / 3
-    _draw_pattern(canvas, bottom=0, top=third)
-    _draw_pattern(canvas, bottom=2 * third, top=3 * third)
+    for bottom in (0, 2 * third):
+        printing.draw_pattern(canvas, width=WIDTH_MM * _MM, bottom=bottom, top=bottom + third)
     top = 2 * third - 2 * _LINE
     _write(canvas, top, printing.REGULAR, 11, f"Trial {content.trial_code}")
     _write(canvas, top - _LINE, printing.BOLD, 12, f"Participant {content.randomization_number}")
     _write(canvas, top - 3 * _LINE, printing.REGULAR, 11, "Arm")
-    _write(canvas, top - 4 * _LINE, printing.BOLD, 12, _padded(content.arm, _ARM_BYTES))
+    _write(canvas, top - 4 * _LINE, printing.BOLD, 12, printing.padded(content.arm, _ARM_BYTES))
     _write(canvas, top - 5.5 * _LINE, printing.REGULAR, 11, "Treatment")
     for row, line in enumerate(_treatment_lines(content.treatment)):
         _write(canvas, top - (6.5 + row) * _LINE, printing.BOLD, 12, line)
 
 
-def _draw_pattern(canvas: Canvas, *, bottom: float, top: float) -> None:
-    canvas.setLineWidth(1.2)
-    height = bottom
-    while height < top:
-        canvas.line(0, height, WIDTH_MM * _MM, height)
-        height += _PATTERN_STEP
-    canvas.setLineWidth(1)
-
-
 def _treatment_lines(treatment: str) -> list[str]:
     """Return the treatment as a fixed number of lines of one length in the file."""
     width = WIDTH_MM * _MM - 2 * _MARGIN
-    lines = printing.wrapped(treatment, font=printing.BOLD, size=12, width=width)
-    if len(lines) > _TREATMENT_LINES:
-        raise ValueError("the treatment does not fit the envelope")
-    lines += [""] * (_TREATMENT_LINES - len(lines))
-    return [_padded(line, _TREATMENT_BYTES) for line in lines]
-
-
-def _padded(text: str, length: int) -> str:
-    """
-    Return ``text`` with as many spaces behind it as make it ``length`` bytes in the file.
-
-    PDF writes a bracket or backslash as two bytes and what is not ASCII as four (ISO 32000-1, 7.3.4.2).
-    """
-    written = sum(2 if letter in "()\\" else 1 if letter.isascii() else 4 for letter in text)
-    if written > length:
-        raise ValueError("a text does not fit the envelope")
-    return text + " " * (length - written)
+    return printing.padded_lines(
+        treatment, size=12, width=width, count=_TREATMENT_LINES, length=_TREATMENT_BYTES
+    )
 
 
 def _write(canvas: Canvas, y: float, font: str, size: float, text: str) -> None:

@@ -2,12 +2,14 @@
 The list, made offline: trial file in; sealed slots, signed commitment and sealed seed out.
 
     python -m randomization.generator --trial FILE --public-keys FILE --statistician-key FILE --out DIR
+    python -m randomization.generator --check DIR --statistician VKEY
 
-The unmasked statistician runs it on a machine of their own, away from the server. The format is
-``irt-schedule/v1``: the same specification and seed give the same arms, salts, leaves, root and
-commitment for ever. Envelopes and randomization numbers are fresh at every run, since they must not
-follow from anything. What is written can be opened only by the code-break key (one slot at a time)
-or by two of the three release officers (the seed); nothing plain stays on disk.
+The unmasked statistician runs it on a machine of their own, away from the server; docs/ceremony.md is
+how. The format is ``irt-schedule/v1``: the same specification and seed give the same arms, salts,
+leaves, root and commitment for ever. Envelopes and randomization numbers are fresh at every run, since
+they must not follow from anything. What is written can be opened only by the code-break key (one slot
+at a time), the pharmacy's key (a site's reserved list) or two of the three release officers (the seed);
+nothing plain stays on disk.
 
 No Django.
 """
@@ -15,154 +17,26 @@ No Django.
 from __future__ import annotations
 
 import argparse
-import base64
-import dataclasses
-import hashlib
-import json
-import os
 import secrets
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from tqdm import tqdm
-
+from randomization.ceremony.beacons import ask_for_round
+from randomization.ceremony.checking import check_list
+from randomization.ceremony.extending import Before, first_of, first_slots, lists_before
+from randomization.ceremony.folder import refuse_existing, write_new
+from randomization.ceremony.making import Ceremony, ListBundle, make_bundle, make_folder
 from randomization.domain.blocks import SEED_BYTES
-from randomization.domain.schedule import (
-    Arms,
-    Salts,
-    Spec,
-    commitment,
-    generate_arms,
-    slot_salts,
-    spec_hash,
-    spec_of,
-)
-from randomization.domain.sealed_list import Commitment, SealedSlot
+from randomization.domain.imported_list import read_list
+from randomization.domain.schedule import Arms, Schedule, Spec, spec_of
+from randomization.domain.sealed_list import Commitment
 from trialsite import protocol as protocols
-from trialsite.audit import merkle, notes
-from trialsite.audit.canonical import canonical
+from trialsite.audit import notes
 from trialsite.keyfiles import KeyFileError, read_key_file
-from trialsite.sealing import PublicKey, PublicKeys, seal_pairwise, seal_slot, slot_leaf
+from trialsite.sealing import PublicKeys
 
-# The files whose bytes decide what comes out, for the commitment's software hash.
-SOFTWARE = (
-    "randomization/domain/arms.py",
-    "randomization/domain/blocks.py",
-    "randomization/domain/drbg.py",
-    "randomization/domain/schedule.py",
-    "randomization/domain/sealed_list.py",
-    "randomization/domain/strata.py",
-    "randomization/generator.py",
-    "trialsite/audit/canonical.py",
-    "trialsite/audit/merkle.py",
-    "trialsite/audit/notes.py",
-    "trialsite/protocol.py",
-    "trialsite/protocol_reader.py",
-    "trialsite/protocol_rules.py",
-    "trialsite/sealing.py",
-)
-NUMBER_RANGE = 10**6
-
-
-@dataclasses.dataclass(frozen=True)
-class SealedList:
-    """The slots of all strata in order, and the root over their leaves."""
-
-    root: bytes
-    slots: tuple[SealedSlot, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class ListBundle:
-    """What goes to the server: no arm, no seed and no block size can be read from it."""
-
-    slots: tuple[SealedSlot, ...]
-    commitment_note: str
-    sealed_seed: Mapping[str, Any]
-
-    def write(self, folder: Path) -> None:
-        """
-        Write slots.jsonl, commitment.note and seed.json; an existing file is never replaced.
-
-        :raises FileExistsError: if one of them is there.
-        """
-        folder.mkdir(parents=True, exist_ok=True)
-        files = {
-            "slots.jsonl": "".join(f"{slot.to_line()}\n" for slot in self.slots),
-            "commitment.note": self.commitment_note,
-            "seed.json": json.dumps(self.sealed_seed, indent=2, sort_keys=True) + "\n",
-        }
-        for name in files:
-            if (folder / name).exists():
-                raise FileExistsError(f"{folder / name} exists already")
-        for name, text in files.items():
-            with (folder / name).open("x", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-
-
-def draw_numbers(count: int, *, below: Callable[[int], int] = secrets.randbelow) -> list[str]:
-    """
-    Return ``count`` different randomization numbers, "R" and six digits, in random order.
-
-    They follow from nothing: not from the arm, the stratum, the position or the seed.
-
-    :raises ValueError: if ``count`` is more than a tenth of the numbers there are.
-    """
-    if count > NUMBER_RANGE // 10:
-        raise ValueError("too many slots for randomization numbers of six digits")
-    drawn: dict[str, None] = {}
-    while len(drawn) < count:
-        drawn.setdefault(f"R{below(NUMBER_RANGE):06d}")
-    return list(drawn)
-
-
-def seal_list(
-    spec: Spec, arms: Arms, salts: Salts, code_break: PublicKey, numbers: Sequence[str]
-) -> SealedList:
-    """
-    Seal every slot to the code-break key, under the Merkle root over all of them (RFC 9162).
-
-    :raises ValueError: if there are not as many numbers as slots.
-    """
-    places = [
-        (stratum, slot, arm, salts[stratum][slot])
-        for stratum in spec.strata
-        for slot, arm in enumerate(arms[stratum])
-    ]
-    leaves = [
-        merkle.leaf_hash(slot_leaf(study=spec.study, stratum=stratum, slot=slot, arm=arm, salt=salt))
-        for stratum, slot, arm, salt in places
-    ]
-    root = merkle.root_of(leaves)
-    # The delay keeps the bar away from a list that is sealed in a blink.
-    progress = tqdm(places, desc="sealing slots", unit="slot", delay=1.0, file=sys.stderr)
-    slots = tuple(
-        SealedSlot(
-            stratum=stratum,
-            slot=slot,
-            envelope=seal_slot(
-                code_break, arm=arm, salt=salt, study=spec.study, stratum=stratum, slot=slot, root=root
-            ),
-            leaf=leaf,
-            randomization_number=number,
-        )
-        for (stratum, slot, arm, salt), leaf, number in zip(progress, leaves, numbers, strict=True)
-    )
-    return SealedList(root=root, slots=slots)
-
-
-def software_hash() -> bytes:
-    """Return SHA-256 over the canonical JSON of path and SHA-256 of each file that makes the list."""
-    top = Path(__file__).parents[1]
-    digests = {path: hashlib.sha256((top / path).read_bytes()).hexdigest() for path in SOFTWARE}
-    return hashlib.sha256(canonical(digests)).digest()
-
-
-def seed_info(*, study: str, root: bytes) -> bytes:
-    """Return what binds the officers' sealed seed to its list."""
-    return b"irt/seed/v1|" + canonical({"study": study, "root": root.hex()})
+STANDARD_INPUT = "-"
 
 
 def bundle_of(
@@ -175,33 +49,14 @@ def bundle_of(
     below: Callable[[int], int] = secrets.randbelow,
 ) -> ListBundle:
     """
-    Seal ``arms`` and sign their commitment.
+    Seal ``arms`` and sign their commitment, all in memory.
 
     ``arms`` are those of ``generate_arms``; a test of the masking exchanges them in between.
     """
-    numbers = draw_numbers(sum(len(sequence) for sequence in arms.values()), below=below)
-    sealed = seal_list(spec, arms, slot_salts(arms, seed), public_keys.code_break, numbers)
-    published = Commitment(
-        study=spec.study,
-        root=sealed.root,
-        commitment=commitment(spec.document(), seed),
-        leaves=len(sealed.slots),
-        software=software_hash(),
-        spec=spec_hash(spec.document(), seed),
-        trial=spec.trial,
+    ceremony = Ceremony(
+        spec=spec, arms=arms, seed=seed, public_keys=public_keys, statistician=statistician, below=below
     )
-    blobs = seal_pairwise(seed, public_keys.release, info=seed_info(study=spec.study, root=sealed.root))
-    return ListBundle(
-        slots=sealed.slots,
-        commitment_note=notes.sign_note(published.text, statistician),
-        sealed_seed={
-            "v": "irt-seed/1",
-            "study": spec.study,
-            "root": sealed.root.hex(),
-            "officers": [officer.kid for officer in public_keys.release],
-            "sealed": {pair: base64.b64encode(blob).decode() for pair, blob in blobs.items()},
-        },
-    )
+    return make_bundle(ceremony)
 
 
 def build_list(
@@ -219,55 +74,101 @@ def build_list(
     :raises ValueError: if the protocol has no design, or ``seed`` or ``length`` is wrong.
     """
     spec = spec_of(protocol, length=length)
-    arms = generate_arms(spec, seed)
+    arms = Schedule(spec, seed)
     return bundle_of(spec, arms, seed, public_keys=public_keys, statistician=statistician, below=below)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line; return 0, or 2 if an input is wrong or an output is there already."""
+    """Run from the command line; return 0, 1 if a checked list does not hold, or 2 if an input is wrong."""
     options = _parser().parse_args(arguments)
     try:
-        public_keys = PublicKeys.load(options.public_keys)
-        seed = secrets.token_bytes(SEED_BYTES)
-        bundle = build_list(
-            protocols.load(options.trial),
-            seed,
-            options.length,
-            public_keys=public_keys,
-            statistician=_statistician(options.statistician_key, public_keys),
-        )
-        # First, so that a list whose seed was asked for and cannot be written is not made at all.
-        if options.seed_out is not None:
-            _write_seed(options.seed_out, seed)
-        bundle.write(options.out)
+        if options.check is not None:
+            return check_list(options.check, statistician=_known_statistician(options), say=sys.stdout.write)
+        _require(options, "trial", "public_keys", "statistician_key", "out")
+        refuse_existing(options.out)
+        made = _make(_ceremony(options), options.out, seed_out=options.seed_out)
     except (ValueError, OSError, KeyFileError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    sys.stdout.write(f"{len(bundle.slots)} slots sealed in {options.out}\n")
+    sys.stdout.write(f"{made.leaves} slots sealed in {options.out}\nroot {made.root.hex()}\n")
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m randomization.generator",
-        description="Make the sealed list of a trial, offline. Run it away from the server.",
+def _make(ceremony: Ceremony, out: Path, *, seed_out: Path | None) -> Commitment:
+    if seed_out is None:
+        return make_folder(ceremony, out)
+    # First, so that a list whose seed was asked for and cannot be written is not made at all.
+    write_new(seed_out, f"{ceremony.seed.hex()}\n", mode=0o400)
+    try:
+        return make_folder(ceremony, out)
+    except BaseException:
+        seed_out.unlink()
+        raise
+
+
+def _ceremony(options: argparse.Namespace) -> Ceremony:
+    """
+    Return what is to be sealed; the seed is drawn here and nowhere else.
+
+    :raises ValueError: if an input is wrong or two of them contradict.
+    """
+    if options.from_csv == STANDARD_INPUT and options.beacon_round and options.beacon_signature is None:
+        raise ValueError("standard input cannot be both the list and the beacon's signature")
+    public_keys = PublicKeys.load(options.public_keys)
+    statistician = _statistician(options.statistician_key, public_keys)
+    protocol = protocols.load(options.trial)
+    before = _before(options, protocol, statistician.verifier)
+    said = first_slots(options.first_slots or ())
+    spec = spec_of(
+        protocol,
+        length=options.length,
+        strata=options.strata,
+        # An extension adds to a site's reserved list only if that is asked for.
+        sites=[] if options.sites is None and before else options.sites,
+        first=first_of(before, said) if before else {},
+        imported=options.from_csv is not None,
     )
-    parser.add_argument("--trial", type=Path, required=True, help="the trial file (TOML)")
-    parser.add_argument("--length", type=int, help="least slots of each stratum (default: the trial file's)")
-    parser.add_argument(
-        "--public-keys", type=Path, required=True, help="public keys of the deployment (JSON)"
+    if not said.keys() <= set(spec.every_stratum):
+        raise ValueError("--first-slots names a stratum that is not made")
+    imported = _imported(options, protocol, spec)
+    seed0 = secrets.token_bytes(SEED_BYTES)
+    beacon = ask_for_round(seed0, options.beacon_round, options.beacon_signature)
+    seed = beacon.mix(seed0) if beacon else seed0
+    return Ceremony(
+        spec=spec,
+        arms=Schedule(spec, seed) if imported is None else imported,
+        seed=seed,
+        public_keys=public_keys,
+        statistician=statistician,
+        beacon=beacon,
+        seed0=seed0 if beacon else None,
+        extends=before.root if before else None,
+        taken=before.numbers if before else (),
+        digits=before.digits if before else None,
     )
-    parser.add_argument(
-        "--statistician-key", type=Path, required=True, help="key file that signs (mode 0400)"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder for the sealed list")
-    parser.add_argument(
-        "--seed-out",
-        type=Path,
-        help="EVALUATION ONLY: also write the plain seed, from which every arm follows, to this new file "
-        "(mode 0400). A real trial never does: two of three officers open seed.json instead",
-    )
-    return parser
+
+
+def _before(
+    options: argparse.Namespace, protocol: protocols.Protocol, statistician: notes.VerifierKey
+) -> Before | None:
+    if not options.extends:
+        if options.first_slots:
+            raise ValueError("--first-slots is for an extension: name the lists so far with --extends")
+        return None
+    adding = (options.length or protocol.list_length or 0) * max(1, len(options.strata or ()))
+    return lists_before(options.extends, statistician=statistician, adding=adding, study=protocol.protocol)
+
+
+def _imported(options: argparse.Namespace, protocol: protocols.Protocol, spec: Spec) -> Arms | None:
+    if options.from_csv is None:
+        return None
+    source: str = options.from_csv
+    content = sys.stdin.buffer.read() if source == STANDARD_INPUT else Path(source).read_bytes()
+    length = options.length or protocol.list_length or 1
+    arms = read_list(content, protocol=protocol, spec=spec, length=length)
+    if source != STANDARD_INPUT:
+        sys.stderr.write(f"{source} holds every arm in plain: destroy it, and every copy of it.\n")
+    return arms
 
 
 def _statistician(path: Path, public_keys: PublicKeys) -> notes.Signer:
@@ -282,10 +183,78 @@ def _statistician(path: Path, public_keys: PublicKeys) -> notes.Signer:
     return signer
 
 
-def _write_seed(path: Path, seed: bytes) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(f"{seed.hex()}\n")
+def _known_statistician(options: argparse.Namespace) -> notes.VerifierKey:
+    """Return whose signature a list is checked for: a key's text, or that of the public keys."""
+    if options.statistician is None:
+        _require(options, "public_keys")
+        return notes.VerifierKey.parse(PublicKeys.load(options.public_keys).statistician)
+    return notes.VerifierKey.parse(options.statistician)
+
+
+def _require(options: argparse.Namespace, *names: str) -> None:
+    missing = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is None]
+    if missing:
+        raise ValueError(f"missing: {', '.join(missing)}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m randomization.generator",
+        description="Make the sealed list of a trial, offline. Run it away from the server.",
+        epilog="How a ceremony goes is in docs/ceremony.md.",
+    )
+    add = parser.add_argument
+    add("--trial", type=Path, help="the trial file (TOML)")
+    add("--public-keys", type=Path, help="public keys of the deployment (JSON)")
+    add("--statistician-key", type=Path, help="key file that signs (mode 0400)")
+    add("--out", type=Path, help="new folder for the sealed list")
+    add("--length", type=int, help="least slots of each stratum (default: the trial file's)")
+    add("--strata", nargs="*", metavar="CODE", help="the strata to make (default: all of the trial file)")
+    add(
+        "--sites",
+        nargs="*",
+        metavar="SITE",
+        help="the sites to reserve an emergency list for (default: all, in an extension none)",
+    )
+    made = parser.add_argument_group("a list made elsewhere")
+    made.add_argument("--from-csv", metavar="FILE", help="seal this list; - is standard input")
+    _add_extension(parser.add_argument_group("an extension of a list"))
+    _add_beacon(parser.add_argument_group("a public beacon mixed into the seed (drand quicknet)"))
+    check = parser.add_argument_group("checking a list without any secret")
+    check.add_argument("--check", type=Path, metavar="DIR", help="check this list and make none")
+    check.add_argument("--statistician", metavar="VKEY", help="who must have signed (or --public-keys)")
+    parser.add_argument_group("evaluation only").add_argument(
+        "--seed-out",
+        type=Path,
+        help="also write the plain seed, from which every arm follows, to this new file (mode 0400). "
+        "A real trial never does: two of three officers open seed.json instead",
+    )
+    return parser
+
+
+def _add_extension(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--extends",
+        nargs="+",
+        type=Path,
+        metavar="LIST",
+        help="all lists so far, oldest first: their folders, or their commitment.note with --first-slots",
+    )
+    group.add_argument(
+        "--first-slots",
+        nargs="+",
+        metavar="CODE=POSITION",
+        help="where the slots of a stratum go on; or a file with a JSON object of them",
+    )
+
+
+def _add_beacon(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--beacon-round", type=int, metavar="N", help="a round that is not yet out")
+    group.add_argument(
+        "--beacon-signature",
+        metavar="HEX",
+        help="its signature, in a rehearsal; else it is waited for on standard input",
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ sites, and PostgreSQL's queue for row locks is not fair. An advisory lock needs 
 served in order of arrival. Each class is the first key of a pair; all end with the transaction.
 
 Lock order everywhere: participant, infusion, order, stratum, kit, head of the audit trail. The
-site's lock is taken by screening alone, where there is no participant yet.
+site's lock comes before any participant's: screening takes it, where there is no participant yet, and
+the transfer of everybody, which waits for them. What changes the trial's
+lists and versions takes the trial's lock first, and what changes enrolment takes that one.
 """
 
 from __future__ import annotations
@@ -18,12 +20,31 @@ from django.db import connection
 STRATUM_CLASS = 7301
 SITE_CLASS = 7302
 PARTICIPANT_CLASS = 7303
+TRIAL_CLASS = 7304
 
 
-def lock_stratum(ordinal: int) -> None:
+def lock_stratum(code: str) -> None:
     """Wait until no other transaction holds the stratum, then hold it to the end of this one."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s::int, %s::int)", [STRATUM_CLASS, ordinal])
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(%s::int, ordinal) FROM randomization_stratum WHERE code = %s",
+            [STRATUM_CLASS, code],
+        )
+
+
+def lock_trial() -> None:
+    """Hold the trial: one list is installed, or one version put in force, at a time; no participant waits."""
+    _lock_of_trial(0)
+
+
+def lock_enrolment() -> None:
+    """Hold the numbering of changes of enrolment. Not the trial's lock: a pause never waits for a list."""
+    _lock_of_trial(1)
+
+
+def _lock_of_trial(what: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s::int, %s::int)", [TRIAL_CLASS, what])
 
 
 def lock_site(code: str) -> None:

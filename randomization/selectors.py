@@ -5,11 +5,11 @@ from __future__ import annotations
 import uuid
 from functools import lru_cache
 
-from django.db.models import QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 
-from randomization.models import Participant, TrialVersion, Unblinding
+from randomization.models import Participant, RandomizationError, Transfer, TrialVersion, Unblinding
 from trialsite import protocol as protocols
-from trialsite.accounts.access import at_sites, may, require
+from trialsite.accounts.access import at_sites, may, require, sites_of
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
 from trialsite.errors import NotFound, Refused
@@ -71,8 +71,30 @@ def protocol_of(content_hash: str) -> Protocol:
 
 
 def participants_visible_to(user: User) -> QuerySet[Participant]:
-    """Return the participants of the sites where the person may see participants."""
-    return at_sites(Participant.objects.select_related("allocation"), user, Permission.SEE_PARTICIPANTS)
+    """
+    Return the participants of the sites where the person may see participants.
+
+    ``rescreens_number`` names the screening that was repeated, where that is at such a site too.
+    """
+    seen = Permission.SEE_PARTICIPANTS
+    earlier = at_sites(Participant.objects.filter(pk=OuterRef("rescreens")), user, seen)
+    participants = Participant.objects.select_related("allocation").prefetch_related(
+        "randomization_errors", "consents"
+    )
+    shown = participants.annotate(rescreens_number=Subquery(earlier.values("screening_number")))
+    return at_sites(shown, user, seen)
+
+
+def participant_visible_to(user: User, participant_id: uuid.UUID) -> Participant:
+    """
+    Return a participant as the person may see them.
+
+    :raises trialsite.errors.NotFound: if there is no such participant, or only at another site.
+    """
+    participant = participants_visible_to(user).filter(pk=participant_id).first()
+    if participant is None:
+        raise NotFound("There is no such participant.")
+    return participant
 
 
 def participant_within_reach(participant_id: uuid.UUID, *, by: User, permission: Permission) -> Participant:
@@ -83,10 +105,46 @@ def participant_within_reach(participant_id: uuid.UUID, *, by: User, permission:
     :raises trialsite.errors.NotFound: if there is no such participant, or only at another site.
     """
     require(by, permission)
-    participant = at_sites(Participant.objects.filter(pk=participant_id), by, permission).first()
+    sought = Participant.objects.filter(pk=participant_id).select_related("site")
+    participant = at_sites(sought, by, permission).first()
     if participant is None:
         raise NotFound("There is no such participant.")
     return participant
+
+
+def participants_ever_at_sites_of(by: User, permission: Permission) -> QuerySet[Participant]:
+    """
+    Return the participants who are at a site where ``by`` may do it, or were before a transfer.
+
+    For what may be urgent or may be noticed late, and shows nothing of a participant: whoever has the
+    person before them may not be where the record says (docs/screening-and-transfer.md).
+    """
+    sites = sites_of(by, permission)
+    if sites is None:
+        return Participant.objects.all()
+    left = Transfer.objects.filter(from_site__in=sites).values("participant")
+    return Participant.objects.filter(Q(site__in=sites) | Q(pk__in=left))
+
+
+def sites_left(participant: Participant) -> list[str]:
+    """Return the codes of the sites from which the participant was transferred."""
+    return list(participant.transfers.values_list("from_site_id", flat=True))
+
+
+def randomization_errors_visible_to(user: User) -> QuerySet[RandomizationError]:
+    """Return every report of an error about participants of the person's sites, oldest first."""
+    reports = RandomizationError.objects.select_related("participant", "duplicate_of")
+    reports = reports.prefetch_related("participant__randomization_errors").order_by("recorded_at", "id")
+    return at_sites(reports, user, Permission.SEE_ENROLMENT, site="participant__site")
+
+
+def called(name: str) -> Q:
+    """Return the condition that a participant has this id, screening number or randomization number."""
+    try:
+        by_id = Q(pk=uuid.UUID(name))
+    except ValueError:
+        by_id = Q()
+    return by_id | Q(screening_number=name) | Q(allocation__randomization_number=name)
 
 
 def unblindings_visible_to(user: User) -> QuerySet[Unblinding]:

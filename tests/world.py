@@ -23,7 +23,7 @@ from rest_framework.test import APIClient
 
 from randomization import generator, identity, selectors
 from randomization.models import Participant
-from randomization.services import screening, setup
+from randomization.services import lists, screening, setup
 from supply.models import SiteReadiness
 from supply.services import activation
 from trialsite import opening, protocol
@@ -53,6 +53,11 @@ class World:
     keys: Path
     offline: Path
     users: Mapping[str, Any]
+
+    @property
+    def list_folder(self) -> Path:
+        """Where the list lies as the generator wrote it."""
+        return self.keys.with_name("list")
 
     def person(self, username: str) -> User:
         return User.objects.get(username=username)
@@ -151,7 +156,8 @@ def a_bundle(world: World, *, length: int = 8, seed: bytes = SEED, **changes: An
 
 def a_list(world: World, *, length: int = 8) -> None:
     bundle = a_bundle(world, length=length)
-    setup.install_list(
+    bundle.write(world.list_folder)
+    lists.install_list(
         slots=bundle.slots,
         commitment_note=bundle.commitment_note,
         sealed_seed=bundle.sealed_seed,

@@ -16,12 +16,14 @@ class Refused(Exception):
     ``events`` are facts to keep although nothing else is kept: the floor of a request appends them
     to the audit trail in a transaction of their own after the refused one has been rolled back.
     Each is the keyword arguments of one call of ``trialsite.audit.services.record`` or
-    ``record_sealed``.
+    ``record_sealed``. ``messages`` leave likewise: each is the keyword arguments of one call of
+    ``trialsite.outbox.services.queue``.
     """
 
     code: ClassVar[str] = "refused"
     status: ClassVar[int] = 409
     events: tuple[dict[str, Any], ...] = ()
+    messages: tuple[dict[str, Any], ...] = ()
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)

@@ -134,7 +134,7 @@ def open_slot(
     leaf_hash: bytes,
 ) -> int:
     """
-    Return the arm (0 or 1) of one slot.
+    Return the arm of one slot, numbered from 0.
 
     The opened arm and salt must reproduce ``leaf_hash``, the slot's RFC 9162 leaf hash under the
     published ``root``. Anyone can seal with a public key; only the list's maker knew the salt.
@@ -216,6 +216,15 @@ def _decrypt(ciphertext: bytes, key: bytes, header: bytes) -> dict[str, Any]:
         padded = AESGCM(key).decrypt(nonce, rest, header)
     except (InvalidTag, ValueError):
         raise IntegrityFailure("The ciphertext is not the one that was sealed.") from None
+    return unpadded(padded)
+
+
+def unpadded(padded: bytes) -> dict[str, Any]:
+    """
+    Return the document whose canonical JSON was padded.
+
+    :raises IntegrityFailure: if the padding or the content has another form.
+    """
     content, mark, zeros = padded.rpartition(b"\x80")
     if not mark or any(zeros):
         raise IntegrityFailure("The padding is not the one that was sealed.")

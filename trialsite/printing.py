@@ -17,6 +17,8 @@ from reportlab.pdfgen.canvas import Canvas
 REGULAR: Final = "Helvetica"
 BOLD: Final = "Helvetica-Bold"
 POINTS_PER_MM: Final = 72 / 25.4
+# Close enough that no letter behind the pattern can be followed against the light.
+_PATTERN_STEP: Final = 2.0
 
 
 def new_canvas(buffer: BytesIO, *, width_mm: float, height_mm: float, title: str) -> Canvas:
@@ -55,3 +57,39 @@ def wrapped(text: str, *, font: str, size: float, width: float) -> list[str]:
     :raises ValueError: if it cannot be printed.
     """
     return [str(line) for line in simpleSplit(printable(text), font, size, width)]
+
+
+def padded(text: str, length: int) -> str:
+    """
+    Return ``text`` with as many spaces behind it as make it ``length`` bytes in the file.
+
+    PDF writes a bracket or backslash as two bytes and what is not ASCII as four (ISO 32000-1, 7.3.4.2).
+
+    :raises ValueError: if it is longer.
+    """
+    written = sum(2 if letter in "()\\" else 1 if letter.isascii() else 4 for letter in text)
+    if written > length:
+        raise ValueError("a text does not fit the envelope")
+    return text + " " * (length - written)
+
+
+def padded_lines(text: str, *, size: float, width: float, count: int, length: int) -> list[str]:
+    """
+    Return ``text``, in bold, as ``count`` lines of at most ``width`` points, each ``padded`` to ``length``.
+
+    :raises ValueError: if it cannot be printed, or does not fit.
+    """
+    lines = wrapped(text, font=BOLD, size=size, width=width)
+    if len(lines) > count:
+        raise ValueError("the treatment does not fit the envelope")
+    return [padded(line, length) for line in lines + [""] * (count - len(lines))]
+
+
+def draw_pattern(canvas: Canvas, *, width: float, bottom: float, top: float) -> None:
+    """Draw lines so dense that, folded over a text, they hide it against the light; sizes in points."""
+    canvas.setLineWidth(1.2)
+    height = bottom
+    while height < top:
+        canvas.line(0, height, width, height)
+        height += _PATTERN_STEP
+    canvas.setLineWidth(1)

@@ -2,8 +2,8 @@
 The trial as configuration: one versioned file, read into frozen records, checked and hashed.
 
 ``load`` reads a TOML file and refuses a wrong one with the place and the reason. What the server
-keeps is ``Protocol.public_document()``, canonical JSON (RFC 8785) without the block sizes and the
-list's length: sites must not be able to read them (ICH E9 2.3.2), so the server does not have them.
+keeps is ``Protocol.public_document()``, canonical JSON (RFC 8785) without the design and the
+lists' lengths: sites must not be able to read them (ICH E9 2.3.2), so the server does not have them.
 The content hash is over that public document for the same reason: a hash of the block sizes would
 fall to a handful of guesses. They are bound, with the seed as salt, by the list's commitment.
 
@@ -25,19 +25,21 @@ from zoneinfo import ZoneInfo
 
 import rfc8785
 
+from trialsite.protocol_caps import Caps
 from trialsite.protocol_reader import ProtocolError as ProtocolError  # part of this module's face
 from trialsite.protocol_reader import plain, read
 from trialsite.protocol_rules import faults
+from trialsite.protocol_screening import Measurement
 
 DEFAULT_TRIAL_FILE = Path(__file__).parent / "trials" / "NCT04293692.toml"
 
-# What only the offline generator may know.
-DESIGN_FIELDS = ("block_sizes", "list_length")
+# What only the offline generator may know; so it is with ``slots`` of ``emergency``.
+DESIGN_FIELDS = ("block_sizes", "design", "list_length")
 
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
-    """One arm: ``code`` is A or B, ``treatment`` the code of what it receives."""
+    """One arm: ``code`` is its letter, ``treatment`` the code of what it receives."""
 
     code: str
     treatment: str
@@ -64,7 +66,8 @@ class Criterion:
     One eligibility criterion.
 
     Criteria of one group combine as ``combine`` says: ``all`` of them, or ``any`` of them, must be
-    answered as expected. ``derived_from`` is ``birth_date`` for the age criterion.
+    answered as expected. ``derived_from`` is ``birth_date`` for the age criterion. ``measurement`` is
+    the value that the answer must agree with, where one is stated.
     """
 
     code: str
@@ -73,6 +76,7 @@ class Criterion:
     combine: str
     text: str
     derived_from: str | None = None
+    measurement: Measurement | None = None
 
     @property
     def expected(self) -> bool:
@@ -191,12 +195,31 @@ class Label:
 
 
 @dataclasses.dataclass(frozen=True)
+class Design:
+    """A design other than permuted blocks: ``kind`` is ``big_stick``, ``mti`` the imbalance it tolerates."""
+
+    kind: str
+    mti: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Emergency:
+    """
+    Each site has a list of its own, reserved for the time when the system is down.
+
+    ``slots`` is the least length of each, and None in what was read from a public document.
+    """
+
+    slots: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Protocol:
     """
     One trial. ``ratio`` is in the order of ``arms``; arm 0 is the first.
 
-    ``block_sizes`` is empty and ``list_length`` None in whatever was read from a public document:
-    on the server, always.
+    ``block_sizes`` is empty, ``design`` and ``list_length`` are None in whatever was read from a
+    public document: on the server, always.
     """
 
     protocol: str
@@ -219,14 +242,21 @@ class Protocol:
     sites: tuple[Site, ...]
     kits: Kits
     label: Label
+    consent_version: str = "1.0"
+    consent_versions_accepted: tuple[str, ...] = ()
+    caps: Caps | None = None
+    emergency: Emergency | None = None
     block_sizes: tuple[int, ...] = ()
+    design: Design | None = None
     list_length: int | None = None
 
     def public_document(self) -> str:
-        """Return canonical JSON of everything but the block sizes and the list's length."""
+        """Return canonical JSON of everything but the design and the lengths of lists."""
         document = plain(self)
         for name in DESIGN_FIELDS:
             del document[name]
+        if document["emergency"]:
+            del document["emergency"]["slots"]
         return rfc8785.dumps(document).decode()
 
     @property
@@ -235,7 +265,7 @@ class Protocol:
         return hashlib.sha256(self.public_document().encode()).hexdigest()
 
     def treatment(self, arm: int) -> Treatment:
-        """Return what arm 0 or arm 1 receives."""
+        """Return what the arm of that number receives."""
         return self.treatments[self.arms[arm].treatment]
 
     def site(self, code: str) -> Site:
@@ -262,9 +292,12 @@ def load(source: Path | str | bytes) -> Protocol:
         document = tomllib.loads(content.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProtocolError("(file)", f"is not TOML: {error}") from error
-    for name in DESIGN_FIELDS:
-        if name not in document:
-            raise ProtocolError(name, "is missing")
+    if "list_length" not in document:
+        raise ProtocolError("list_length", "is missing")
+    if ("block_sizes" in document) == ("design" in document):
+        raise ProtocolError("block_sizes", "or design must be there, and not both")
+    if "emergency" in document and document["emergency"] == {}:
+        raise ProtocolError("emergency.slots", "is missing")
     return _checked(document)
 
 
@@ -281,7 +314,10 @@ def from_document(document: str | bytes | Mapping[str, Any]) -> Protocol:
     for name in DESIGN_FIELDS:
         if isinstance(parsed, Mapping) and name in parsed:
             raise ProtocolError(name, "has no place in a public document")
-    return _checked(parsed)
+    protocol = _checked(parsed)
+    if protocol.emergency and protocol.emergency.slots is not None:
+        raise ProtocolError("emergency.slots", "has no place in a public document")
+    return protocol
 
 
 def _checked(document: Mapping[str, Any]) -> Protocol:

@@ -80,7 +80,7 @@ def _read_record(kind: Any, value: object, place: str) -> Any:
         if key not in fields:
             raise ProtocolError(_below(place, key), "is not a key of a trial file")
     for name, field in fields.items():
-        if name not in table and field.default is dataclasses.MISSING:
+        if name not in table and field.default is field.default_factory is dataclasses.MISSING:
             raise ProtocolError(_below(place, name), "is missing")
     return kind(**{key: read(hints[key], item, _below(place, key)) for key, item in table.items()})
 

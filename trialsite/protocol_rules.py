@@ -2,7 +2,7 @@
 What must hold of a trial beyond the types of its fields.
 
 Each rule is a generator of faults, ``(place, reason)``; a protocol without faults may be used. The
-rules of the design (block sizes, list length) are silent where a public document left it out.
+rules of the design (block sizes, lengths of lists) are silent where a public document left it out.
 
 Pure: no Django.
 """
@@ -16,6 +16,9 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from trialsite.protocol_caps import cap_faults
+from trialsite.protocol_screening import screening_faults
+
 if TYPE_CHECKING:
     from trialsite.protocol import ContentField, Dose, Factor, Protocol
 
@@ -24,7 +27,10 @@ Fault = tuple[str, str]
 # Codes name strata ("factor=level|factor=level") and appear in addresses: no separators, no spaces.
 CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 AGES = re.compile(r"(0|[1-9][0-9]{0,2})-(0|[1-9][0-9]{0,2})")
+ARM_CODES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 SMALLEST_BLOCK = 4
+# The code of a stratum "emergency=SITE" is that of a site's reserved list.
+RESERVED_FACTOR = "emergency"
 DAY_HOURS = 24
 
 
@@ -32,7 +38,7 @@ def faults(protocol: Protocol) -> Iterator[Fault]:
     """Yield every fault of ``protocol``: its place as a dotted key, and the reason."""
     for rule in (_codes, _numbers, _arms, _design, _factors, _eligibility, _infusions, _intervals):
         yield from rule(protocol)
-    for rule in (_times, _dose, _treatments, _sites, _kits):
+    for rule in (_times, _dose, _treatments, _sites, _kits, cap_faults, screening_faults):
         yield from rule(protocol)
 
 
@@ -74,26 +80,34 @@ def _numbers(protocol: Protocol) -> Iterator[Fault]:
 
 
 def _arms(protocol: Protocol) -> Iterator[Fault]:
-    if [arm.code for arm in protocol.arms] != ["A", "B"]:
-        yield "arms", "must be A and B, in this order"
+    codes = "".join(arm.code for arm in protocol.arms)
+    if len(protocol.arms) < 2 or codes != ARM_CODES[: len(protocol.arms)]:
+        yield "arms", "must be A, B and so on, in this order, two or more"
     for index, arm in enumerate(protocol.arms):
         if arm.treatment not in protocol.treatments:
             yield f"arms[{index}].treatment", f"{arm.treatment!r} is not among the treatments"
     if len({arm.treatment for arm in protocol.arms}) != len(protocol.arms):
         yield "arms", "must receive different treatments"
-    if protocol.ratio != (1, 1):
-        yield "ratio", "must be [1, 1]: blocks are balanced one to one"
+    if len(protocol.ratio) != len(protocol.arms) or min(protocol.ratio, default=0) < 1:
+        yield "ratio", "must be a whole number of 1 or more for each arm"
 
 
 def _design(protocol: Protocol) -> Iterator[Fault]:
+    if protocol.emergency and protocol.emergency.slots is not None and protocol.emergency.slots < 1:
+        yield "emergency.slots", "must be at least 1"
     if protocol.list_length is None:
         return
     if protocol.list_length < 1:
         yield "list_length", "must be at least 1"
+    yield from _blocks(protocol) if protocol.design is None else _big_stick(protocol)
+
+
+def _blocks(protocol: Protocol) -> Iterator[Fault]:
+    whole = max(sum(protocol.ratio), 1)
     for index, size in enumerate(protocol.block_sizes):
         place = f"block_sizes[{index}]"
-        if size % 2:
-            yield place, "must be even"
+        if size % whole:
+            yield place, f"must be a multiple of {whole}, the sum of the ratio"
         elif size < SMALLEST_BLOCK:
             yield place, "must be at least 4: the second slot of a block of 2 is certain"
     if len(protocol.block_sizes) < 2:
@@ -102,11 +116,22 @@ def _design(protocol: Protocol) -> Iterator[Fault]:
         yield "block_sizes", "must be increasing"
 
 
+def _big_stick(protocol: Protocol) -> Iterator[Fault]:
+    if protocol.design and protocol.design.kind != "big_stick":
+        yield "design.kind", "must be big_stick; permuted blocks are named by block_sizes alone"
+    if protocol.design and protocol.design.mti < 2:
+        yield "design.mti", "must be at least 2: with 1 every second slot is certain"
+    if protocol.ratio != (1, 1):
+        yield "design", "must be permuted blocks where the ratio is not [1, 1]"
+
+
 def _factors(protocol: Protocol) -> Iterator[Fault]:
     if not protocol.factors:
         yield "factors", "must not be empty"
     for index, factor in enumerate(protocol.factors):
         place = f"factors[{index}]"
+        if factor.code == RESERVED_FACTOR:
+            yield f"{place}.code", "names the lists that are reserved for sites"
         if len(factor.levels) < 2:
             yield f"{place}.levels", "must be two or more"
         if len(set(factor.levels)) != len(factor.levels):

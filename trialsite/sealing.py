@@ -17,6 +17,7 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
+import functools
 import hashlib
 import itertools
 import json
@@ -45,9 +46,12 @@ SLOT_ENVELOPE_BYTES: Final = SLOT_PLAINTEXT_BYTES + HPKE_OVERHEAD
 SLOT_VERSION: Final = 1
 SALT_BYTES: Final = 32
 ROOT_BYTES: Final = 32
-ARMS: Final = (0, 1)
+# As many as there are letters to name them.
+ARMS: Final = range(26)
 
 BODY_BYTES: Final = 2048
+# What has no one size is padded to whole steps of this.
+DOCUMENT_STEP: Final = 4096
 NONCE_BYTES: Final = 12
 HEADER_VERSION: Final = "irt/envelope/v1"
 
@@ -92,7 +96,12 @@ class PublicKey:
 
 @dataclass(frozen=True)
 class PublicKeys:
-    """The public halves every process may hold; ``log`` and ``statistician`` are note keys (vkey text)."""
+    """
+    The public halves every process may hold; ``log`` and ``statistician`` are note keys (vkey text).
+
+    ``emergency`` is the unmasked pharmacy's, for the lists that are reserved for when the system is
+    down; a file from before there were such lists has none.
+    """
 
     code_break: PublicKey
     auditor: PublicKey
@@ -100,6 +109,7 @@ class PublicKeys:
     release: tuple[PublicKey, PublicKey, PublicKey]
     log: str
     statistician: str
+    emergency: PublicKey | None = None
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> PublicKeys:
@@ -111,6 +121,7 @@ class PublicKeys:
         try:
             document = json.loads(Path(path).read_bytes())
             first, second, third = (PublicKey.from_json(key) for key in document["release"])
+            emergency = document.get("emergency")
             return cls(
                 code_break=PublicKey.from_json(document["code_break"]),
                 auditor=PublicKey.from_json(document["auditor"]),
@@ -118,15 +129,16 @@ class PublicKeys:
                 release=(first, second, third),
                 log=str(document["log"]),
                 statistician=str(document["statistician"]),
+                emergency=None if emergency is None else PublicKey.from_json(emergency),
             )
         except OSError as error:
             raise PublicKeysError(f"{os.fspath(path)}: {error.strerror}.") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise PublicKeysError(f"{os.fspath(path)}: not a file of public keys ({error}).") from None
 
     def dump(self, path: str | os.PathLike[str]) -> None:
         """Write the keys as JSON, over what was there."""
-        document = {
+        document: dict[str, Any] = {
             "code_break": self.code_break.to_json(),
             "auditor": self.auditor.to_json(),
             "safety_desk": self.safety_desk.to_json(),
@@ -134,6 +146,8 @@ class PublicKeys:
             "log": self.log,
             "statistician": self.statistician,
         }
+        if self.emergency:
+            document["emergency"] = self.emergency.to_json()
         Path(path).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
@@ -154,8 +168,9 @@ def slot_info(*, study: str, stratum: str, slot: int, kid: str, root: bytes) -> 
     """
     if len(root) != ROOT_BYTES:
         raise ValueError(f"root is not {ROOT_BYTES} bytes")
-    place: dict[str, Any] = {"study": study, "stratum": stratum, "slot": slot, "kid": kid, "root": root.hex()}
-    return b"irt/slot/v1|" + rfc8785.dumps(place)
+    place = b'{"kid":%s,"root":"%s","slot":%d,"stratum":%s,"study":%s}'
+    hexed = root.hex().encode()
+    return b"irt/slot/v1|" + place % (_quoted(kid), hexed, slot, _quoted(stratum), _quoted(study))
 
 
 def slot_leaf(*, study: str, stratum: str, slot: int, arm: int, salt: bytes) -> bytes:
@@ -164,18 +179,11 @@ def slot_leaf(*, study: str, stratum: str, slot: int, arm: int, salt: bytes) -> 
 
     The arm is one bit: it is the secret salt that keeps the published leaf hash from telling it.
 
-    :raises ValueError: if ``arm`` is neither 0 nor 1 or ``salt`` is not 32 bytes.
+    :raises ValueError: if ``arm`` is not 0 to 25 or ``salt`` is not 32 bytes.
     """
     _check_arm(arm, salt)
-    data: dict[str, Any] = {
-        "v": "irt-slot/1",
-        "study": study,
-        "stratum": stratum,
-        "slot": slot,
-        "arm": arm,
-        "salt": salt.hex(),
-    }
-    return rfc8785.dumps(data)
+    data = b'{"arm":%d,"salt":"%s","slot":%d,"stratum":%s,"study":%s,"v":"irt-slot/1"}'
+    return data % (arm, salt.hex().encode(), slot, _quoted(stratum), _quoted(study))
 
 
 def seal_slot(
@@ -184,9 +192,9 @@ def seal_slot(
     """
     Return the 96-byte envelope of one slot.
 
-    The plaintext is ``0x01 || arm || salt(32) || zero(14)``: one length for both arms.
+    The plaintext is ``0x01 || arm || salt(32) || zero(14)``: one length for all arms.
 
-    :raises ValueError: if ``arm`` is neither 0 nor 1, or ``salt`` or ``root`` is not 32 bytes.
+    :raises ValueError: if ``arm`` is not 0 to 25, or ``salt`` or ``root`` is not 32 bytes.
     """
     _check_arm(arm, salt)
     plaintext = (bytes((SLOT_VERSION, arm)) + salt).ljust(SLOT_PLAINTEXT_BYTES, b"\0")
@@ -194,10 +202,16 @@ def seal_slot(
     return seal(public_key, plaintext, info=info)
 
 
+@functools.lru_cache
+def _quoted(text: str) -> bytes:
+    """Return a text in canonical JSON. Names come again with every slot of a list, and dumping is slow."""
+    return rfc8785.dumps(text)
+
+
 def _check_arm(arm: int, salt: bytes) -> None:
     # The message repeats no value: it would carry the arm into whatever prints the exception.
     if arm not in ARMS or len(salt) != SALT_BYTES:
-        raise ValueError(f"a slot needs an arm of 0 or 1 and a salt of {SALT_BYTES} bytes")
+        raise ValueError(f"a slot needs an arm of 0 to {ARMS[-1]} and a salt of {SALT_BYTES} bytes")
 
 
 def seal_body(
@@ -270,6 +284,12 @@ def pad(body: bytes, *, size: int) -> bytes:
     if len(body) >= size:
         raise BodyTooLarge(f"a sealed body must be shorter than {size} bytes")
     return (body + b"\x80").ljust(size, b"\0")
+
+
+def padded_document(document: Mapping[str, Any]) -> bytes:
+    """Return a document's canonical JSON, padded to whole steps of 4096 bytes (ISO/IEC 7816-4)."""
+    content = rfc8785.dumps(dict(document))
+    return pad(content, size=(len(content) // DOCUMENT_STEP + 1) * DOCUMENT_STEP)
 
 
 def _utc_milliseconds(at: dt.datetime) -> str:

@@ -105,7 +105,8 @@ DATABASES["default"].update(
         # A literal in a statement reaches the server's log when the statement fails; a bound
         # parameter does not.
         "server_side_binding": True,
-        **({"assume_role": "irt_owner"} if FACE == "migrator" else {}),
+        # Whoever serves asks the same again and again: a statement is planned once for a connection.
+        **({"assume_role": "irt_owner"} if FACE == "migrator" else {"prepare_threshold": 1}),
     },
 )
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

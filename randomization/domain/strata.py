@@ -13,6 +13,8 @@ from collections.abc import Mapping
 
 from trialsite.protocol import Factor, Protocol
 
+EMERGENCY = "emergency"
+
 
 class LevelsInvalid(ValueError):
     """
@@ -32,6 +34,22 @@ def all_strata(protocol: Protocol) -> tuple[str, ...]:
     names = [factor.code for factor in protocol.factors]
     combinations = itertools.product(*(factor.levels for factor in protocol.factors))
     return tuple(_joined(dict(zip(names, levels, strict=True))) for levels in combinations)
+
+
+def emergency_stratum(site: str) -> str:
+    """Return the code of the list that is reserved for a site: a stratum of its own, without levels."""
+    return _joined({EMERGENCY: site})
+
+
+def emergency_site(stratum: str) -> str:
+    """Return the site that a reserved list belongs to."""
+    return stratum.removeprefix(f"{EMERGENCY}=")
+
+
+def leaf_order(protocol: Protocol) -> tuple[str, ...]:
+    """Return the strata in the order in which any list of the trial has their leaves, reserved lists last."""
+    reserved = protocol.sites if protocol.emergency else ()
+    return (*all_strata(protocol), *(emergency_stratum(site.code) for site in reserved))
 
 
 def stratum_code(protocol: Protocol, levels: Mapping[str, str]) -> str:

@@ -87,6 +87,7 @@ class Migration(migrations.Migration):
                 ('version', models.CharField(blank=True, max_length=32)),
                 ('giver', models.CharField(choices=[('participant', 'Participant'), ('representative', 'Representative')], max_length=16)),
                 ('relationship', models.CharField(blank=True, help_text='Of the representative.', max_length=100)),
+                ('scope', models.CharField(blank=True, help_text='treatment or study', max_length=16)),
                 ('reason', models.TextField(blank=True, max_length=2000)),
                 ('at', models.DateTimeField()),
                 ('recorded_at', models.DateTimeField(help_text='Trial time.')),
@@ -152,7 +153,7 @@ class Migration(migrations.Migration):
             name='ScreeningRevision',
             fields=[
                 ('id', models.UUIDField(default=trialsite.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('old', models.JSONField(help_text='status, unmet, eligibility, measurements, stratum')),
+                ('old', models.JSONField(help_text='status, unmet, eligibility, measurements, stratum, weight_kg')),
                 ('new', models.JSONField()),
                 ('reason', models.TextField(max_length=2000)),
                 ('at', models.DateTimeField()),
@@ -219,7 +220,7 @@ class Migration(migrations.Migration):
                 ('loaded_by', models.CharField(max_length=64)),
                 ('activated_at', models.DateTimeField(blank=True, null=True)),
                 ('activated_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
-                ('amends', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to='randomization.trialversion')),
+                ('amends', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to='randomization.trialversion')),
             ],
             options={
                 'ordering': ['loaded_at'],
@@ -325,6 +326,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='trialversion',
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('activated_at', None), ('activated_by', None)), models.Q(('activated_at__isnull', False), ('activated_by__isnull', False)), _connector='OR'), name='activation_has_a_time_and_a_person'),
+        ),
+        migrations.AddConstraint(
+            model_name='trialversion',
+            constraint=models.UniqueConstraint(condition=models.Q(('activated_at__isnull', False)), fields=('amends',), name='a_version_is_amended_once'),
         ),
         migrations.AddConstraint(
             model_name='participant',

@@ -7,6 +7,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from randomization.domain.consent import Standing, standing
+from randomization.domain.randomization_errors import holding
 from randomization.models.trial import TrialVersion
 from trialsite.accounts.models import Site
 from trialsite.ids import new_id
@@ -58,6 +60,21 @@ class Participant(models.Model):
     def __str__(self) -> str:
         return self.screening_number
 
+    @property
+    def consent(self) -> Standing | None:
+        """The consent given last, and whether it stands."""
+        return standing(self.consents.all())
+
+    @property
+    def is_randomized(self) -> bool:
+        """Whether the participant holds a slot."""
+        return hasattr(self, "allocation")
+
+    @property
+    def errors_in_force(self) -> list[RandomizationError]:
+        """What is wrong with how the participant was randomized, as last reported."""
+        return holding(self.randomization_errors.all())
+
 
 class Discontinuation(models.Model):
     """The end of a participant's treatment, or of their part in the study."""
@@ -96,6 +113,8 @@ class Consent(models.Model):
     version = models.CharField(max_length=32, blank=True)
     giver = models.CharField(max_length=16, choices=Giver.choices)
     relationship = models.CharField(max_length=100, blank=True, help_text="Of the representative.")
+    # What a withdrawal is from; with the treatment alone, consent to follow-up stands.
+    scope = models.CharField(max_length=16, blank=True, help_text="treatment or study")
     reason = models.TextField(max_length=2000, blank=True)
     at = models.DateTimeField()
     recorded_at = models.DateTimeField(help_text="Trial time.")
@@ -113,7 +132,7 @@ class ScreeningRevision(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="revisions")
-    old = models.JSONField(help_text="status, unmet, eligibility, measurements, stratum")
+    old = models.JSONField(help_text="status, unmet, eligibility, measurements, stratum, weight_kg")
     new = models.JSONField()
     reason = models.TextField(max_length=2000)
     at = models.DateTimeField()
@@ -180,6 +199,11 @@ class RandomizationError(models.Model):
 
     def __str__(self) -> str:
         return f"{self.participant_id} {self.kind}"
+
+    @property
+    def holds(self) -> bool:
+        """Whether no later report of the kind says otherwise."""
+        return self in self.participant.errors_in_force
 
 
 class Transfer(models.Model):

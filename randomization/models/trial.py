@@ -28,8 +28,9 @@ class TrialVersion(models.Model):
     document = models.JSONField()
     loaded_at = models.DateTimeField()
     loaded_by = models.CharField(max_length=64)
-    # The version that this one amends; None for the trial's first.
-    amends = models.OneToOneField("self", on_delete=models.PROTECT, null=True, blank=True)
+    # The version that this one amends; None for the trial's first. A draft that nobody approves stays
+    # unused beside the one that takes its place.
+    amends = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True)
     activated_at = models.DateTimeField(null=True, blank=True)
     activated_by = models.ForeignKey(A_PERSON, on_delete=models.PROTECT, null=True, blank=True)
 
@@ -40,6 +41,11 @@ class TrialVersion(models.Model):
                 condition=Q(activated_at=None, activated_by=None)
                 | Q(activated_at__isnull=False, activated_by__isnull=False),
                 name="activation_has_a_time_and_a_person",
+            ),
+            models.UniqueConstraint(
+                fields=["amends"],
+                condition=Q(activated_at__isnull=False),
+                name="a_version_is_amended_once",
             ),
         ]
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 
 from django.db import transaction
-from django.db.models import Q
 
 from randomization.models import AccidentalUnblinding, Participant
-from trialsite.accounts.access import acting_role, at_sites, require
+from randomization.selectors import called, participants_ever_at_sites_of, sites_left
+from trialsite.accounts.access import acting_role, require
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
 from trialsite.audit.kinds import Kind
@@ -63,7 +62,7 @@ def report_accidental_unblinding(
         kind=Kind.ACCIDENTAL_UNBLINDING_REPORTED,
         by=by,
         at=at,
-        role=acting_role(by, Permission.REPORT_ACCIDENTAL, site=found.site_id),
+        role=acting_role(by, Permission.REPORT_ACCIDENTAL, site=found.site_id, or_at=sites_left(found)),
         about={"participant": str(found.pk), "report": str(report_id)},
         data={"occurred_at": timestamp(occurred_at)},
     )
@@ -72,16 +71,8 @@ def report_accidental_unblinding(
 
 def _participant(named: str, *, by: User) -> Participant:
     require(by, Permission.REPORT_ACCIDENTAL)
-    reachable = at_sites(Participant.objects.all(), by, Permission.REPORT_ACCIDENTAL)
-    number = Q(screening_number=named) | Q(allocation__randomization_number=named)
-    found = reachable.filter(number | Q(pk=_as_id(named))).first()
+    reachable = participants_ever_at_sites_of(by, Permission.REPORT_ACCIDENTAL)
+    found = reachable.filter(called(named)).first()
     if found is None:
         raise NotFound("There is no such participant.")
     return found
-
-
-def _as_id(text: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None

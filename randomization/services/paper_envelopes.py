@@ -27,7 +27,7 @@ def print_envelope(*, screening_number: str, by: User, at: dt.datetime) -> bytes
 
     :raises trialsite.accounts.access.NotPermitted: if ``by`` may not print envelopes.
     :raises trialsite.errors.NotFound: if nobody has that screening number.
-    :raises randomization.services.unblinding_requests.NotRandomized: if the participant holds no slot.
+    :raises randomization.services.assignment.NotRandomized: if the participant holds no slot.
     :raises randomization.services.unblinding.TrailUnavailable: if the trail cannot be signed.
     :raises randomization.services.unblinding.CannotReveal: if the envelope is not the listed one.
     """

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import NoReturn
 from zoneinfo import ZoneInfo
 
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Length
 
-from randomization.domain.eligibility import AnswersIncomplete, age_at_consent, evaluate
-from randomization.domain.strata import LevelsInvalid, stated_levels
+from randomization.domain.eligibility import age_at_consent
+from randomization.domain.enrolment import Act
 from randomization.identity import identity_hash, normalized
 from randomization.locks import lock_site
 from randomization.models import Participant
 from randomization.selectors import active_trial
+from randomization.services.consent import Given, given_consent, keep_given, record_given
+from randomization.services.enrolment_gate import refuse_unless_open
+from randomization.services.verdicts import Findings, judge, weight_faults
 from trialsite.accounts.access import at_sites, require
 from trialsite.accounts.models import Site, User
 from trialsite.accounts.roles import Permission, Role
@@ -27,12 +30,7 @@ from trialsite.errors import FieldFault, FieldsInvalid, NotFound, Refused
 from trialsite.protocol import Protocol
 
 _ONCE = "a_person_is_in_the_trial_once"
-_FAULTS = {
-    "missing": "This factor needs a level.",
-    "unknown_factor": "The trial has no such factor.",
-    "unknown_level": "The factor has no such level.",
-    "derived": "This level follows from the birth date and is not stated.",
-}
+Status = Participant.Status
 
 
 class AlreadyInTrial(Refused):
@@ -53,8 +51,7 @@ class _Stated:
     weight_kg: Decimal
     consented_at: dt.datetime
     local_identifier: str
-    eligibility: Mapping[str, bool]
-    strata: Mapping[str, str]
+    findings: Findings
 
 
 @transaction.atomic
@@ -70,17 +67,24 @@ def screen_participant(
     local_identifier: str,
     eligibility: Mapping[str, bool],
     strata: Mapping[str, str],
+    measurements: Mapping[str, str] | None = None,
+    consent: Mapping[str, str] | None = None,
 ) -> Participant:
     """
-    Record a screening, and say whether the person may be randomized.
+    Record a screening with its consent, and say whether the person may be randomized.
 
     A person who does not meet a criterion becomes a participant with status ``screen_failed``: that
-    somebody was looked at and not taken is part of the trial's record.
+    somebody was looked at and not taken is part of the trial's record. One who comes again is
+    linked to the screening that failed last, at whichever site it was.
 
+    :param measurements: decimal texts by code, as the trial asks for them; none are needed.
+    :param consent: fields of ``Given``; without it the participant gave it, to the version in force.
     :raises randomization.selectors.TrialNotActive: before activation.
     :raises trialsite.errors.NotFound: if the site is not one where ``by`` may screen.
-    :raises trialsite.errors.FieldsInvalid: if an answer or level is missing or unknown, the weight
-        is implausible, or a date lies where it cannot.
+    :raises trialsite.errors.Refused: if enrolment does not stand open there, as ``enrolment_gate`` says.
+    :raises trialsite.errors.FieldsInvalid: if an answer or level is missing or unknown, a value or
+        the weight is implausible, a value contradicts its answer, the consent is to no version of
+        this trial's, or a date lies where it cannot.
     :raises AlreadyInTrial: if the person was found eligible before.
     """
     stated = _Stated(
@@ -89,21 +93,31 @@ def screen_participant(
         weight_kg=weight_kg,
         consented_at=consented_at,
         local_identifier=local_identifier,
-        eligibility=eligibility,
-        strata=strata,
+        findings=Findings(eligibility=eligibility, measurements=measurements or {}, strata=strata),
     )
-    participant = _screened(stated, site=_site(site, by=by), by=by, at=at)
-    _insert(participant)
+    version, protocol = active_trial()
+    here = _site(site, by=by)
+    refuse_unless_open(here.code, Act.SCREEN)
+    given = given_consent(Given(**(consent or {})), protocol=protocol, path=("consent",))
+    participant = _screened(stated, site=here, protocol=protocol, at=at)
+    participant.trial_version, participant.consent_version = version, given.version
+    participant.created_at, participant.created_by = at, by
+    save_once(participant, insert=True)
+    first = keep_given(participant, given, given_at=consented_at, by=by, at=at)
     _record(participant, by=by, at=at)
+    refuse_unless_open(here.code, Act.SCREEN)  # again: what is on the trail before decides
+    record_given(first)
     return participant
 
 
-def _screened(stated: _Stated, *, site: Site, by: User, at: dt.datetime) -> Participant:
-    version, protocol = active_trial()
+def _screened(stated: _Stated, *, site: Site, protocol: Protocol, at: dt.datetime) -> Participant:
     age = _age(stated, site=site, protocol=protocol, at=at)
-    unmet, levels = _verdict(stated, protocol=protocol, age=age)
+    verdict = judge(stated.findings, age=age, protocol=protocol)
     identity = identity_hash(stated.local_identifier, study=protocol.protocol)
-    if Participant.objects.filter(identity_hash=identity, status=Participant.Status.ELIGIBLE).exists():
+    earlier = dict(
+        Participant.objects.filter(identity_hash=identity).order_by("created_at").values_list("pk", "status")
+    )
+    if Status.ELIGIBLE in earlier.values():
         raise AlreadyInTrial
     return Participant(
         screening_number=_next_screening_number(site),
@@ -113,13 +127,12 @@ def _screened(stated: _Stated, *, site: Site, by: User, at: dt.datetime) -> Part
         birth_date=stated.birth_date,
         weight_kg=stated.weight_kg,
         consented_at=stated.consented_at,
-        eligibility=dict(stated.eligibility),
-        unmet=unmet,
-        status=Participant.Status.SCREEN_FAILED if unmet else Participant.Status.ELIGIBLE,
-        stratum_levels=levels,
-        trial_version=version,
-        created_at=at,
-        created_by=by,
+        eligibility=dict(stated.findings.eligibility),
+        measurements=dict(stated.findings.measurements),
+        unmet=verdict.unmet,
+        status=verdict.status,
+        stratum_levels=verdict.levels,
+        rescreens_id=next(reversed(earlier), None),
     )
 
 
@@ -134,18 +147,14 @@ def _site(code: str, *, by: User) -> Site:
 def _age(stated: _Stated, *, site: Site, protocol: Protocol, at: dt.datetime) -> int:
     """Return the age at consent in whole years, once dates and weight are such as can be."""
     zone = ZoneInfo(site.time_zone)
-    dose = protocol.dose
     if stated.consented_at > at:
         # Before anything is reckoned from it: the last moment of the calendar has no local date.
         raise FieldsInvalid(
             FieldFault(("consented_at",), "in_the_future", "Consent was given at some time before now.")
         )
-    faults = []
+    faults = weight_faults(stated.weight_kg, protocol=protocol)
     if stated.birth_date > stated.consented_at.astimezone(zone).date():
         faults.append(FieldFault(("birth_date",), "after_consent", "Birth is before consent."))
-    if not dose.weight_min_kg <= stated.weight_kg <= dose.weight_max_kg:
-        limits = f"{dose.weight_min_kg} to {dose.weight_max_kg} kg"
-        faults.append(FieldFault(("weight_kg",), "implausible", f"The weight must be {limits}."))
     if not normalized(stated.local_identifier):
         faults.append(FieldFault(("local_identifier",), "empty", "An identifier has letters or digits."))
     if faults:
@@ -153,41 +162,17 @@ def _age(stated: _Stated, *, site: Site, protocol: Protocol, at: dt.datetime) ->
     return age_at_consent(birth_date=stated.birth_date, consented_at=stated.consented_at, zone=zone)
 
 
-def _verdict(stated: _Stated, *, protocol: Protocol, age: int) -> tuple[list[str], dict[str, str]]:
-    """Return the codes of the unmet criteria, and the level of every factor that has one."""
-    try:
-        unmet = evaluate(protocol, stated.eligibility, age)
-    except AnswersIncomplete as error:
-        _refuse_answers(error)
-    try:
-        levels = stated_levels(protocol, stated.strata, age=age)
-    except LevelsInvalid as error:
-        faults = (
-            FieldFault(("strata", factor[:64]), code, _FAULTS[code]) for factor, code in error.faults.items()
-        )
-        raise FieldsInvalid(*faults) from None
-    return unmet, levels
-
-
-def _refuse_answers(error: AnswersIncomplete) -> NoReturn:
-    raise FieldsInvalid(
-        *(
-            FieldFault(("eligibility", code), "missing", "This criterion needs an answer.")
-            for code in error.missing
-        ),
-        *(
-            FieldFault(("eligibility", code[:64]), "unknown", "The trial has no such criterion.")
-            for code in error.unknown
-        ),
-    ) from None
-
-
 def _next_screening_number(site: Site) -> str:
-    """Return the site's next number, ``PUREN-001`` first; the site's lock keeps it the next one."""
+    """
+    Return the site's next number, ``PUREN-001`` first; the site's lock keeps it the next one.
+
+    A number stays with its participant, who may be transferred: the numbers are counted by what
+    they begin with and not by where their participants are.
+    """
     lock_site(site.code)
     # The longest number first: "PUREN-1000" comes before "PUREN-999" in the order of texts.
     latest = (
-        Participant.objects.filter(site=site)
+        Participant.objects.filter(screening_number__regex=rf"^{re.escape(site.code)}-[0-9]+$")
         .order_by(Length("screening_number").desc(), "-screening_number")
         .values_list("screening_number", flat=True)
         .first()
@@ -196,11 +181,16 @@ def _next_screening_number(site: Site) -> str:
     return f"{site.code}-{count + 1:03d}"
 
 
-def _insert(participant: Participant) -> None:
+def save_once(participant: Participant, *, insert: bool = False, fields: list[str] | None = None) -> None:
+    """
+    Save a participant who may just have become eligible.
+
+    :raises AlreadyInTrial: if the same person is eligible under another screening number.
+    """
     try:
         # A savepoint: of two sites that screen one person at once, the second is told so.
         with transaction.atomic():
-            participant.save(force_insert=True)
+            participant.save(force_insert=insert, update_fields=fields)
     except IntegrityError as error:
         if _ONCE in str(error):
             raise AlreadyInTrial from None
@@ -221,5 +211,6 @@ def _record(participant: Participant, *, by: User, at: dt.datetime) -> None:
             "unmet": participant.unmet,
             "stratum": participant.stratum_levels,
             "trial": participant.trial_version_id,
+            **({"rescreens": str(participant.rescreens_id)} if participant.rescreens_id else {}),
         },
     )

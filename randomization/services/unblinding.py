@@ -23,6 +23,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from randomization.domain.strata import leaf_order
 from randomization.models import Allocation, RandomizationList, SealedArm, Unblinding
 from randomization.selectors import protocol_of
 from randomization.services.commitments import CommitmentInvalid, signed_commitment
@@ -253,10 +254,13 @@ def _check_root(the_list: RandomizationList) -> None:
         signed = signed_commitment(the_list.commitment_note)
     except CommitmentInvalid:
         raise IntegrityFailure("The list's commitment is not the one that was signed.") from None
-    leaves = SealedArm.objects.filter(slot__list=the_list).order_by(
-        "slot__stratum__ordinal", "slot__position"
+    # An extension may hold strata of any age, so the order is that of its trial and not of the rows.
+    order = {code: place for place, code in enumerate(leaf_order(protocol_of(the_list.trial_version_id)))}
+    leaves = SealedArm.objects.filter(slot__list=the_list).values_list(
+        "slot__stratum", "slot__position", "leaf_hash"
     )
-    root = merkle.root_of(bytes(leaf) for leaf in leaves.values_list("leaf_hash", flat=True))
+    in_order = sorted(leaves, key=lambda leaf: (order.get(leaf[0], len(order)), leaf[1]))
+    root = merkle.root_of(bytes(leaf) for _, _, leaf in in_order)
     if not root == signed.root == bytes(the_list.root):
         raise IntegrityFailure("The list is not the one that was committed to.")
 

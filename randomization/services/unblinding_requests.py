@@ -16,7 +16,9 @@ from typing import Any
 from django.db import transaction
 
 from randomization.models import Allocation, Participant, Unblinding
-from trialsite.accounts.access import NotPermitted, at_sites, may
+from randomization.selectors import participants_ever_at_sites_of
+from randomization.services.assignment import NotRandomized
+from trialsite.accounts.access import NotPermitted, may
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
 from trialsite.accounts.services.factors import Purpose, check_code
@@ -26,12 +28,6 @@ from trialsite.audit.services import check_reason, record_sealed
 from trialsite.clock.services import real_now
 from trialsite.errors import NotFound, Refused
 from trialsite.ids import new_id
-
-
-class NotRandomized(Refused):
-    """The participant holds no slot, so there is nothing to reveal."""
-
-    code = "not_randomized"
 
 
 @dataclass(frozen=True)
@@ -115,10 +111,15 @@ def request_again(*, unblinding_id: uuid.UUID, by: User, at: dt.datetime, signat
 
 
 def _participant(participant_id: uuid.UUID | None, *, by: User) -> Participant:
-    """Return the participant whose code ``by`` may break, who holds a slot."""
+    """
+    Return the participant whose code ``by`` may break, who holds a slot.
+
+    The investigators of a site that the participant has left may too: they may have the person
+    before them, and a patient in danger is not sent on.
+    """
     if not may(by, Permission.BREAK_CODE):
         raise NotPermitted("Your roles do not allow this.")
-    reachable = at_sites(Participant.objects.all(), by, Permission.BREAK_CODE)
+    reachable = participants_ever_at_sites_of(by, Permission.BREAK_CODE)
     participant = reachable.filter(pk=participant_id).first() if participant_id else None
     if participant is None:
         raise NotFound("There is no such participant.")

@@ -47,6 +47,7 @@ class InfusionAction(StrEnum):
     """What can happen to an infusion."""
 
     OPEN = "open"
+    REPLAN = "replan"
     ORDER = "order"
     CANCEL_ORDER = "cancel_order"
     RELEASE = "release"
@@ -69,6 +70,8 @@ _NOT_BEGUN: Final = frozenset({_S.SCHEDULED, _S.OPEN, _S.ORDERED, _S.RELEASED, _
 
 MOVES: Final[dict[str, Move]] = {
     _A.OPEN: Move(frozenset({_S.SCHEDULED}), _S.OPEN),
+    # Its window was moved with the participant to a site in another zone, where it may not be open yet.
+    _A.REPLAN: Move(frozenset({_S.SCHEDULED, _S.OPEN}), _S.SCHEDULED),
     _A.ORDER: Move(frozenset({_S.OPEN}), _S.ORDERED),
     _A.CANCEL_ORDER: Move(frozenset({_S.ORDERED}), _S.OPEN),
     _A.RELEASE: Move(frozenset({_S.ORDERED}), _S.RELEASED),

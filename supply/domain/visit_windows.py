@@ -54,6 +54,23 @@ def visit_windows(
     return tuple(_window(planned, day_one, zone) for planned in plan)
 
 
+def in_other_zone(
+    opens_at: dt.datetime, target_at: dt.datetime, closes_at: dt.datetime, *, old: str, new: str
+) -> tuple[dt.datetime, dt.datetime, dt.datetime]:
+    """
+    Return the three moments of a window as they are at a site of another zone: the dates stay.
+
+    What was a whole day there is the same whole day here, and the target keeps its time of day.
+    ``old`` and ``new`` are IANA names.
+    """
+    there, here = ZoneInfo(old), ZoneInfo(new)
+    opens, closes = (
+        _moment(end.astimezone(there).date(), dt.time.min, here) for end in (opens_at, closes_at)
+    )
+    target = target_at.astimezone(there)
+    return opens, _moment(target.date(), target.time(), here), closes
+
+
 def check_interval(*, previous_started_at: dt.datetime | None, at: dt.datetime, min_hours: int) -> None:
     """
     Refuse a start at ``at`` that follows the previous infusion's start too closely.

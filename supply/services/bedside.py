@@ -16,7 +16,7 @@ from supply.domain.kit_codes import KitNumberMisread
 from supply.domain.kit_states import KitAction
 from supply.domain.scans import read_kit_scan
 from supply.models import Infusion, Kit
-from supply.selectors import infusion_within_reach, protocol_for
+from supply.selectors import infusion_within_reach, protocol_for, refuse_out_of_reach
 from supply.services.bedside_stops import Start, check_states, hard_stops, mismatches, told
 from supply.services.expiring import give_up
 from supply.services.records import (
@@ -24,6 +24,7 @@ from supply.services.records import (
     deviation,
     end_open_order,
     event,
+    held,
     is_late,
     locked,
     locked_kit,
@@ -87,7 +88,8 @@ def start_infusion(
     if late and not reason:
         raise LateEntryNeedsReason("The infusion began more than 15 minutes ago. Say why it is entered late.")
     fact = bool(reason) and started_at < at - CLOCK_SLACK
-    infusion, holder = _held(reached, kit_scan) if fact else (locked(reached), None)
+    infusion, holder = _held_both(reached, kit_scan) if fact else (locked(reached), None)
+    refuse_out_of_reach(infusion, by=by, permission=Permission.ADMINISTER)
     try:
         start = Start(
             infusion=infusion,
@@ -117,7 +119,7 @@ def start_infusion(
     return infusion
 
 
-def _held(infusion: Infusion, kit_scan: str) -> tuple[Infusion, Infusion | None]:
+def _held_both(infusion: Infusion, kit_scan: str) -> tuple[Infusion, Infusion | None]:
     """Hold the infusion, and the other one that has the scanned kit, if one has."""
     try:
         return locked_with_holder(infusion, read_kit_scan(kit_scan))
@@ -207,7 +209,7 @@ def stop_infusion(
     :raises FieldsInvalid: if it ended in the future or before it began, or a reason is missing.
     :raises supply.domain.moves.IllegalMove: if it is not running.
     """
-    infusion = locked(infusion_within_reach(infusion_id, by=by, permission=Permission.ADMINISTER))
+    infusion = held(infusion_id, by=by, permission=Permission.ADMINISTER)
     completed = outcome == Outcome.COMPLETED
     action = InfusionAction.STOP_COMPLETED if completed else InfusionAction.STOP_INTERRUPTED
     infusion.status = infusion_states.after(infusion.status, action)
@@ -268,7 +270,7 @@ def declare_missed(*, infusion_id: uuid.UUID, reason: str, by: User, at: dt.date
     :raises trialsite.errors.NotFound: if the infusion is not at a site of ``by``.
     :raises supply.domain.moves.IllegalMove: if it has begun, or has ended already.
     """
-    infusion = locked(infusion_within_reach(infusion_id, by=by, permission=Permission.MISS))
+    infusion = held(infusion_id, by=by, permission=Permission.MISS)
     infusion.status = infusion_states.after(infusion.status, InfusionAction.MISS)
     infusion.reason = reason
     infusion.save(update_fields=["status", "reason"])

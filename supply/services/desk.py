@@ -18,7 +18,7 @@ from supply.domain.preparation_states import UNRELEASED, IllegalMove, Preparatio
 from supply.domain.scans import read_kit_scan
 from supply.labels import label_content, label_pdf
 from supply.models import Order, Preparation
-from supply.selectors import preparation_within_reach, protocol_for
+from supply.selectors import preparation_within_reach, protocol_at, protocol_for
 from supply.services.scanning import KitExpired, KitMismatch, WouldExpire
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Role
@@ -207,7 +207,7 @@ def preparation_label(*, preparation_id: uuid.UUID, by: User) -> bytes:
     infusion = preparation.order.infusion
     return label_pdf(
         label_content(
-            protocol_for(infusion),
+            protocol_at(preparation.site_id, infusion),
             site_code=preparation.site_id,
             kit_number=preparation.kit_number_id,
             randomization_number=infusion.participant.allocation.randomization_number,

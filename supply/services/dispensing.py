@@ -12,9 +12,9 @@ from supply.domain.expiry import would_expire_before_end
 from supply.domain.infusion_states import InfusionAction
 from supply.domain.kit_states import KitAction
 from supply.models import Infusion
-from supply.selectors import infusion_within_reach, protocol_for
+from supply.selectors import protocol_for
 from supply.services.bedside_stops import WindowClosed
-from supply.services.records import event, locked
+from supply.services.records import event, held
 from supply.services.scanning import KitExpired, WouldExpire, is_expired, scanned_kit
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
@@ -34,7 +34,7 @@ def dispense_kit(*, infusion_id: uuid.UUID, kit_scan: str, by: User, at: dt.date
     :raises supply.services.bedside_stops.WindowClosed: if the infusion may no longer be given.
     :raises supply.domain.moves.IllegalMove: if the bag was handed over, ended, or its infusion was.
     """
-    infusion = locked(infusion_within_reach(infusion_id, by=by, permission=Permission.DISPENSE))
+    infusion = held(infusion_id, by=by, permission=Permission.DISPENSE)
     kit = scanned_kit(kit_scan, infusion)
     if is_expired(kit, at=at):
         raise KitExpired

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 
 from django.db import transaction
 
+from randomization.domain.enrolment import Act
 from randomization.locks import lock_participant
 from randomization.models import Allocation
 from randomization.selectors import participant_within_reach, protocol_of
 from randomization.services.assignment import take_next_slot
+from randomization.services.enrolment_gate import refuse_beyond_caps, refuse_unless_open
 from supply.domain.infusion_states import InfusionStatus, effective_status
 from supply.domain.visit_windows import VisitWindow, visit_windows
 from supply.models import Infusion
@@ -49,15 +51,13 @@ def randomize_participant(
     :raises SupplyNotReady: if the site cannot make the bags of both arms.
     :raises trialsite.errors.Refused: as ``take_next_slot`` does.
     """
+    # Held first: a revision of the screening or a transfer may be under way.
+    lock_participant(participant_id)
     participant = participant_within_reach(participant_id, by=by, permission=Permission.RANDOMIZE)
-    lock_participant(participant.pk)
     if not site_is_ready(participant.site_id, at=at):
         raise SupplyNotReady
     allocation = take_next_slot(participant=participant, levels=stratum, by=by, at=at)
-    protocol = protocol_of(participant.trial_version_id)
-    zone = protocol.site(participant.site_id).time_zone
-    windows = visit_windows(at, time_zone=zone, plan=protocol.infusions)
-    Infusion.objects.bulk_create([_infusion(allocation, window, at) for window in windows])
+    plan_infusions(allocation)
     record(
         kind=Kind.PARTICIPANT_RANDOMIZED,
         by=by,
@@ -65,15 +65,45 @@ def randomize_participant(
         at=at,
         about={
             "participant": str(participant.pk),
+            "site": participant.site_id,
             "stratum": allocation.stratum_id,
             "randomization_number": allocation.randomization_number,
         },
         data={"slot": allocation.position},
     )
+    # Again, now that the event is on the trail: what stands there before decides.
+    now = refuse_unless_open(participant.site_id, Act.RANDOMIZE)
+    refuse_beyond_caps(now, participant.site_id, places=0)
     return allocation
 
 
-def _infusion(allocation: Allocation, window: VisitWindow, at: dt.datetime) -> Infusion:
+def plan_infusions(allocation: Allocation, *, ended: bool = False) -> None:
+    """
+    Plan the participant's four infusions from the time at which they were randomized.
+
+    Each stands as it did then: what has opened or closed since is for the sweeps, and for whoever
+    looks, as with any other.
+
+    :param ended: treatment has ended meanwhile, so they are cancelled.
+    """
+    participant = allocation.participant
+    protocol = protocol_of(participant.trial_version_id)
+    windows = visit_windows(
+        allocation.randomized_at,
+        # Of the site as it is now: one transferred before was screened under a trial file of other sites.
+        time_zone=participant.site.time_zone,
+        plan=protocol.infusions,
+    )
+    planned = Infusion.objects.bulk_create([_infusion(allocation, window, ended=ended) for window in windows])
+    # The answer shows them: what was just written is not read again.
+    shown = participant.infusions.all()
+    shown._result_cache = planned
+    vars(participant)["_prefetched_objects_cache"] = {"infusions": shown}
+
+
+def _infusion(allocation: Allocation, window: VisitWindow, *, ended: bool) -> Infusion:
+    then = allocation.randomized_at
+    status = effective_status(InfusionStatus.SCHEDULED, window.opens_at, window.closes_at, then)
     return Infusion(
         id=new_id(),
         participant=allocation.participant,
@@ -83,5 +113,5 @@ def _infusion(allocation: Allocation, window: VisitWindow, at: dt.datetime) -> I
         opens_at=window.opens_at,
         target_at=window.target_at,
         closes_at=window.closes_at,
-        status=effective_status(InfusionStatus.SCHEDULED, window.opens_at, window.closes_at, at),
+        status=InfusionStatus.CANCELLED if ended else status,
     )

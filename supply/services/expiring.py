@@ -10,6 +10,7 @@ from supply.domain.kit_states import KitAction, KitStatus
 from supply.models import Infusion, Kit
 from supply.selectors import BAG_IN_HAND
 from supply.services.records import locked_kit
+from supply.services.relocation import bring_to
 from trialsite.audit.kinds import Kind
 from trialsite.audit.services import record
 
@@ -43,11 +44,16 @@ def expire(kit: Kit, infusion: Infusion, *, at: dt.datetime, by: str) -> bool:
 
 
 def lose(kit: Kit, infusion: Infusion) -> None:
-    """Open the held infusion for another bag, if ``kit`` is the bag it has and has not been hung."""
+    """
+    Open the held infusion for another bag, if ``kit`` is the bag it has and has not been hung.
+
+    It is then where the participant is: only the bag kept it at a site that they have left.
+    """
     if infusion.kit_id == kit.number and infusion.status in BAG_IN_HAND:
         infusion.status = infusion_states.after(infusion.status, InfusionAction.LOSE_KIT)
         infusion.kit = None
-        infusion.save(update_fields=["status", "kit"])
+        moved = bring_to(infusion.participant.site, infusion)
+        infusion.save(update_fields=["status", "kit", *moved])
 
 
 def give_up(kit: Kit, infusion: Infusion) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from decimal import Decimal
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Max, Min, Q
@@ -13,9 +14,9 @@ from supply.domain import dosing, infusion_states
 from supply.domain.infusion_states import InfusionAction
 from supply.domain.visit_windows import check_interval
 from supply.models import Infusion, Order
-from supply.selectors import infusion_within_reach, protocol_for
+from supply.selectors import protocol_for
 from supply.services.expiring import expire_bag_in_hand
-from supply.services.records import CLOCK_SLACK, end_open_order, event, locked, refuse_future
+from supply.services.records import CLOCK_SLACK, end_open_order, event, held, refuse_future
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
 from trialsite.audit.kinds import Kind
@@ -60,15 +61,12 @@ def order_infusion(
     :raises supply.domain.dosing.WeightImplausible, supply.domain.dosing.WeightTooOld: by the weight.
     :raises supply.domain.visit_windows.IntervalTooShort: if the previous infusion is too near.
     """
-    infusion = locked(infusion_within_reach(infusion_id, by=by, permission=Permission.ORDER))
+    infusion = held(infusion_id, by=by, permission=Permission.ORDER)
     expire_bag_in_hand(infusion, at=at)
     present = infusion_states.effective_status(infusion.status, infusion.opens_at, infusion.closes_at, at)
     infusion.status = infusion_states.after(present, InfusionAction.ORDER)
     refuse_future(weighed_at, name="weighed_at", at=at)
-    _check_needed(infusion, needed_at, at=at)
-    _check_dose(infusion, weight_kg, weighed_at=weighed_at, needed_at=needed_at)
-    infusion.save(update_fields=["status"])
-    order = Order.objects.create(
+    order = Order(
         id=new_id(),
         infusion=infusion,
         weight_kg=weight_kg,
@@ -78,18 +76,10 @@ def order_infusion(
         ordered_at=at,
         ordered_by=by,
     )
-    stated = {
-        "order": str(order.pk),
-        "weight_kg": str(weight_kg),
-        "weighed_at": timestamp(weighed_at),
-        "needed_at": timestamp(needed_at),
-        "ward": ward,
-    }
-    record(
-        **event(
-            Kind.INFUSION_ORDERED, by=by, permission=Permission.ORDER, at=at, infusion=infusion, data=stated
-        )
-    )
+    check_order(order, at=at)
+    infusion.save(update_fields=["status"])
+    order.save(force_insert=True)
+    record(**ordered(order, by=by, permission=Permission.ORDER, at=at))
     return infusion
 
 
@@ -102,7 +92,7 @@ def cancel_order(*, infusion_id: uuid.UUID, reason: str, by: User, at: dt.dateti
     :raises supply.domain.moves.IllegalMove: if there is no open order. One whose bag was released
         is fulfilled: that bag is wasted instead.
     """
-    infusion = locked(infusion_within_reach(infusion_id, by=by, permission=Permission.ORDER))
+    infusion = held(infusion_id, by=by, permission=Permission.ORDER)
     infusion.status = infusion_states.after(infusion.status, InfusionAction.CANCEL_ORDER)
     infusion.save(update_fields=["status"])
     end_open_order(infusion, at=at, reason=reason)
@@ -119,21 +109,37 @@ def cancel_order(*, infusion_id: uuid.UUID, reason: str, by: User, at: dt.dateti
     return infusion
 
 
-def _check_needed(infusion: Infusion, needed_at: dt.datetime, *, at: dt.datetime) -> None:
+def check_order(order: Order, *, at: dt.datetime) -> None:
+    """
+    Refuse an order for which no bag can be given.
+
+    :raises NeededOutsideWindow, NeededInThePast: if no bag can be given then.
+    :raises supply.domain.dosing.WeightImplausible, supply.domain.dosing.WeightTooOld: by the weight.
+    :raises supply.domain.visit_windows.IntervalTooShort: if the previous infusion is too near.
+    """
+    infusion, needed_at = order.infusion, order.needed_at
     if needed_at < at - CLOCK_SLACK:
         raise NeededInThePast("The time at which the bag is needed has passed.")
     if not infusion.opens_at <= needed_at < infusion.closes_at:
         raise NeededOutsideWindow("The bag is needed at a time outside the infusion's window.")
     check_intervals(infusion, at=needed_at)
-
-
-def _check_dose(
-    infusion: Infusion, weight_kg: Decimal, *, weighed_at: dt.datetime, needed_at: dt.datetime
-) -> None:
     dose = protocol_for(infusion).dose
-    dosing.check_weight(weight_kg, min_kg=dose.weight_min_kg, max_kg=dose.weight_max_kg)
+    dosing.check_weight(order.weight_kg, min_kg=dose.weight_min_kg, max_kg=dose.weight_max_kg)
     # As old as it will be when the bag is needed, not as it is now.
-    dosing.check_weight_age(weighed_at, at=needed_at, max_age_hours=dose.weight_max_age_hours)
+    dosing.check_weight_age(order.weighed_at, at=needed_at, max_age_hours=dose.weight_max_age_hours)
+
+
+def ordered(order: Order, *, by: User, permission: Permission, at: dt.datetime) -> dict[str, Any]:
+    """Return the arguments of ``record`` for an order."""
+    stated = {
+        "order": str(order.pk),
+        "weight_kg": str(order.weight_kg),
+        "weighed_at": timestamp(order.weighed_at),
+        "needed_at": timestamp(order.needed_at),
+        "ward": order.ward,
+    }
+    infusion = order.infusion
+    return event(Kind.INFUSION_ORDERED, by=by, permission=permission, at=at, infusion=infusion, data=stated)
 
 
 def check_intervals(infusion: Infusion, *, at: dt.datetime) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from typing import Any, Final
+
+from django.db.models import Q
 
 from randomization.locks import lock_participant
 from supply.models import Infusion, Kit, Order
+from supply.selectors import infusion_within_reach, refuse_out_of_reach
 from trialsite.accounts.access import acting_role
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
@@ -20,11 +24,23 @@ CLOCK_SLACK: Final = dt.timedelta(minutes=1)
 LATE_AFTER: Final = dt.timedelta(minutes=15)
 
 
+def held(infusion_id: uuid.UUID, *, by: User, permission: Permission) -> Infusion:
+    """
+    Hold the participant, then the infusion, on which ``by`` may act; return it as it is now.
+
+    :raises trialsite.accounts.access.NotPermitted: if ``by`` may do it nowhere.
+    :raises trialsite.errors.NotFound: if there is no such infusion, or only at another site.
+    """
+    infusion = locked(infusion_within_reach(infusion_id, by=by, permission=permission))
+    refuse_out_of_reach(infusion, by=by, permission=permission)
+    return infusion
+
+
 def locked(infusion: Infusion) -> Infusion:
     """Hold the participant, then the infusion, to the end of the transaction; return it as it is now."""
     lock_participant(infusion.participant_id)
     # Without the kit: a joined row is not read again when the lock was waited for.
-    rows = Infusion.objects.select_for_update(of=("self",)).select_related("participant", "site")
+    rows = Infusion.objects.select_for_update(of=("self",)).select_related("participant__site", "site")
     return rows.get(pk=infusion.pk)
 
 
@@ -34,7 +50,8 @@ def locked_with_holder(infusion: Infusion, number: str) -> tuple[Infusion, Infus
 
     The participants of both are held first, in one order, whichever infusion is asked for.
     """
-    other = Infusion.objects.filter(kit=number, site=infusion.site_id).exclude(pk=infusion.pk).first()
+    near = Q(site=infusion.site_id) | Q(participant=infusion.participant_id)
+    other = Infusion.objects.filter(near, kit=number).exclude(pk=infusion.pk).first()
     if other is None:
         return locked(infusion), None
     for participant_id in sorted({infusion.participant_id, other.participant_id}):
@@ -65,12 +82,19 @@ def event(
     infusion: Infusion,
     kit: str | None = None,
     data: dict[str, Any] | None = None,
+    kit_site: str = "",
 ) -> dict[str, Any]:
-    """Return the arguments of ``record`` for a person's act on an infusion."""
+    """
+    Return the arguments of ``record`` for a person's act on an infusion.
+
+    :param kit_site: where the kit was released, if the act is on a kit.
+    """
     about = {"participant": str(infusion.participant_id), "infusion": str(infusion.pk)}
     if kit:
         about["kit"] = kit
-    role = acting_role(by, permission, site=infusion.site_id)
+    # Of a participant who was transferred, each site may have to do with what it has in hand.
+    also = (infusion.participant.site_id, kit_site)
+    role = acting_role(by, permission, site=infusion.site_id, or_at=also)
     return {"kind": kind, "by": by, "role": role, "at": at, "about": about, "data": data or {}}
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
+from django.db.models import Q
+
 from supply.domain.kit_states import KitStatus, effective_status
 from supply.domain.scans import read_kit_scan
 from supply.models import Infusion, Kit
@@ -56,24 +58,27 @@ def scanned_kit(kit_scan: str, infusion: Infusion) -> Kit:
     The words of a refusal do not depend on what was scanned.
 
     :raises supply.domain.kit_codes.KitNumberMisread: if the scan holds no kit number.
-    :raises KitUnknown: if no kit of that number was released at the infusion's site.
+    :raises KitUnknown: if no kit of that number was released there, or for the participant elsewhere.
     :raises KitMismatch: if the kit is not this infusion's.
     """
     kit = released_kit(kit_scan, infusion)
-    if kit.infusion_id != infusion.pk:
+    # One that was left behind at another site was made for this infusion too.
+    if kit.infusion_id != infusion.pk or infusion.kit_id not in (None, kit.number):
         raise KitMismatch
     return kit
 
 
 def released_kit(kit_scan: str, infusion: Infusion) -> Kit:
     """
-    Return the scanned kit, held: any that was released at the site of the held infusion.
+    Return the scanned kit, held: any that was released at the site of the held infusion, or for its
+    participant at another.
 
     :raises supply.domain.kit_codes.KitNumberMisread: if the scan holds no kit number.
-    :raises KitUnknown: if no kit of that number was released at the infusion's site.
+    :raises KitUnknown: if no such kit was released.
     """
     number = read_kit_scan(kit_scan)
-    if not Kit.objects.filter(pk=number, site=infusion.site_id).exists():
+    near = Q(site=infusion.site_id) | Q(participant=infusion.participant_id)
+    if not Kit.objects.filter(near, pk=number).exists():
         raise KitUnknown
     return locked_kit(number)
 

@@ -1,15 +1,18 @@
-"""The end of a participant's treatment, or of their part in the study."""
+"""The end of a participant's treatment, or of their part in the study, and of their consent."""
 
 from __future__ import annotations
 
 import datetime as dt
 import uuid
+from dataclasses import dataclass
 
 from django.db import transaction
 
+from randomization.domain.consent import standing
 from randomization.locks import lock_participant
-from randomization.models import Discontinuation
+from randomization.models import Consent, Discontinuation, Participant
 from randomization.selectors import participant_within_reach
+from randomization.services.consent import ConsentWithdrawn, giver_faults, record_withdrawn
 from supply.domain import infusion_states
 from supply.domain.infusion_states import InfusionAction
 from supply.models import Infusion, Order
@@ -19,7 +22,8 @@ from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
 from trialsite.audit.kinds import Kind
 from trialsite.audit.services import record, timestamp
-from trialsite.errors import Refused
+from trialsite.errors import FieldsInvalid, Refused
+from trialsite.ids import new_id
 
 
 class AlreadyDiscontinued(Refused):
@@ -49,34 +53,113 @@ def discontinue_participant(
     :raises trialsite.errors.FieldsInvalid: if ``discontinued_at`` lies in the future.
     :raises AlreadyDiscontinued: if the participant was discontinued in that scope before.
     """
-    participant = participant_within_reach(participant_id, by=by, permission=Permission.DISCONTINUE)
-    lock_participant(participant.pk)
+    participant = _held(participant_id, by=by)
     refuse_future(discontinued_at, name="at", at=at)
     if participant.discontinuations.filter(scope=scope).exists():
         raise AlreadyDiscontinued("The participant's discontinuation has been recorded before.")
-    discontinuation = Discontinuation.objects.create(
+    ending = _Ending(scope=scope, reason=reason, ended_at=discontinued_at, by=by, at=at)
+    discontinuation = _kept(participant, ending)
+    _record(discontinuation, cancelled=_cancel_what_has_not_begun(participant.pk, at=at))
+    return discontinuation
+
+
+@transaction.atomic
+def withdraw_consent(
+    *,
+    participant_id: uuid.UUID,
+    given_by: str,
+    relationship: str,
+    reason: str,
+    withdrawn_at: dt.datetime,
+    scope: str,
+    by: User,
+    at: dt.datetime,
+) -> Consent:
+    """
+    Record that consent was withdrawn, and discontinue the participant with it.
+
+    Nobody owes a reason for it. Where the participant was discontinued in that scope before, the
+    withdrawal is recorded all the same. Before randomization it ends the way to it.
+
+    :param given_by: ``participant`` or ``representative``: who withdraws.
+    :param scope: what it is withdrawn from, ``treatment`` or ``study``.
+    :raises trialsite.errors.NotFound: if the participant is not at a site of ``by``.
+    :raises trialsite.errors.FieldsInvalid: if ``withdrawn_at`` lies in the future, or a
+        representative's relationship is missing.
+    :raises randomization.services.consent.ConsentWithdrawn: if it was withdrawn from that before, and
+        not given again since.
+    """
+    participant = _held(participant_id, by=by)
+    refuse_future(withdrawn_at, name="at", at=at)
+    if faults := giver_faults(given_by, relationship):
+        raise FieldsInvalid(*faults)
+    stands = standing(participant.consents.all())
+    if stands is not None and {scope, "study"} & stands.withdrawn_from:
+        raise ConsentWithdrawn
+    consent = Consent.objects.create(
+        id=new_id(),
         participant=participant,
+        act=Consent.Act.WITHDRAWN,
+        giver=given_by,
+        relationship=relationship,
         scope=scope,
         reason=reason,
-        at=discontinued_at,
+        at=withdrawn_at,
         recorded_at=at,
         recorded_by=by,
     )
+    if participant.discontinuations.filter(scope=scope).exists():
+        record_withdrawn(consent)
+        return consent
+    why = f"Consent was withdrawn. {reason}".strip()
+    ending = _Ending(scope=scope, reason=why, ended_at=withdrawn_at, by=by, at=at)
+    discontinuation = _kept(participant, ending)
     cancelled = _cancel_what_has_not_begun(participant.pk, at=at)
+    record_withdrawn(consent)
+    _record(discontinuation, cancelled=cancelled)
+    return consent
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ending:
+    scope: str
+    reason: str
+    ended_at: dt.datetime
+    by: User
+    at: dt.datetime
+
+
+def _held(participant_id: uuid.UUID, *, by: User) -> Participant:
+    lock_participant(participant_id)
+    return participant_within_reach(participant_id, by=by, permission=Permission.DISCONTINUE)
+
+
+def _kept(participant: Participant, ending: _Ending) -> Discontinuation:
+    return Discontinuation.objects.create(
+        participant=participant,
+        scope=ending.scope,
+        reason=ending.reason,
+        at=ending.ended_at,
+        recorded_at=ending.at,
+        recorded_by=ending.by,
+    )
+
+
+def _record(discontinuation: Discontinuation, *, cancelled: list[int]) -> None:
+    by, participant = discontinuation.recorded_by, discontinuation.participant
     record(
         kind=Kind.PARTICIPANT_DISCONTINUED,
         by=by,
         role=acting_role(by, Permission.DISCONTINUE, site=participant.site_id),
-        at=at,
+        at=discontinuation.recorded_at,
         about={"participant": str(participant.pk)},
         data={
-            "scope": scope,
-            "reason": reason,
-            "discontinued_at": timestamp(discontinued_at),
+            "scope": discontinuation.scope,
+            "reason": discontinuation.reason,
+            "discontinued_at": timestamp(discontinuation.at),
             "infusions_cancelled": cancelled,
         },
     )
-    return discontinuation
 
 
 def _cancel_what_has_not_begun(participant_id: uuid.UUID, *, at: dt.datetime) -> list[int]:

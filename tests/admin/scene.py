@@ -192,7 +192,15 @@ def _trial(records: dict[str, Any], by: User) -> None:
         participant=participant, requested_by=by, category="emergency", reveal_to="requester",
         requested_at=NOON, intent_position=70411,
     )  # fmt: skip
-    for model in (version, stratum, participant, allocation, ended, report):
+    corrected = randomization.Correction.objects.create(
+        participant=participant, pointer="/birth_date", old="1980-04-05", new="1980-05-04",
+        reason="Day and month were exchanged.", at=NOON, recorded_by=by,
+    )  # fmt: skip
+    error = randomization.RandomizationError.objects.create(
+        participant=participant, kind="ineligible", criteria=["E1"], stratum_used=stratum.levels,
+        reason="Found by the monitor.", known_at=NOON, recorded_at=NOON, recorded_by=by,
+    )  # fmt: skip
+    for model in (version, stratum, participant, allocation, ended, report, corrected, error):
         records[model._meta.label] = model
 
 

@@ -68,6 +68,19 @@ ORACLES = {
         "sealed_account__c=CANARY",
         "participant__allocation__position=70411",
     ],
+    "randomization.Correction": [
+        "old=1980-04-05",
+        "new__gt=1980",
+        "participant__birth_date__gt=1980-01-01",
+        "participant__identity_hash=CANARY",
+        "participant__allocation__position=70411",
+    ],
+    "randomization.RandomizationError": [
+        "criteria__contains=E1",
+        "duplicate_of__identity_hash=CANARY",
+        "duplicate_of__allocation__slot__sealedarm__key_id=code-break-1",
+        "participant__unblinding__isnull=False",
+    ],
     "randomization.Discontinuation": ["reason__startswith=w", "participant__unblinding__isnull=False"],
     "supply.Order": [
         "order__preparations__status=covered",

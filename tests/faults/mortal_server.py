@@ -73,6 +73,7 @@ def set_points(dies: str, witness: Path | None) -> None:
 
     from randomization.services import assignment, unblinding, unblinding_requests
     from supply.services import enrolment
+    from trialsite.api.masked import participants
     from trialsite.api.unmasked import unblindings
 
     commits = Commits(dies)
@@ -82,6 +83,7 @@ def set_points(dies: str, witness: Path | None) -> None:
         "after the lock": (assignment, "locked_stratum", "after"),
         "after the slot is taken": (enrolment, "take_next_slot", "after"),
         "after everything is written": (enrolment, "record", "after"),
+        "before the reply": (participants, "perform", "after"),
         "before the request is recorded": (unblinding_requests, "record_act", "before"),
         "after the request is recorded": (unblinding_requests, "record_act", "after"),
         "before the checkpoint": (unblinding, "sign_checkpoint", "before"),

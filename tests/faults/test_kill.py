@@ -6,75 +6,21 @@ The process that dies is a face of its own, logged in with its own database role
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from randomization.models import Allocation, Stratum, Unblinding
-from supply.models import Infusion
+from randomization.models import Allocation, Unblinding
 from supply.services.enrolment import randomize_participant
+from tests.faults.serving import ALL, NOTHING, a_server, kept, sent
 from tests.world import World, a_participant, a_world, the_protocol
-from trialsite.api.models import IdempotentRequest
-from trialsite.audit.kinds import Kind
-from trialsite.audit.models import Entry
 from trialsite.clock.services import trial_now
-
-ROOT = Path(__file__).resolve().parents[2]
-NOTHING, ALL = "nothing", "all"
 
 
 @pytest.fixture
 def world(a_fresh_database, tmp_path, settings) -> World:
     return a_world(tmp_path, settings)
-
-
-@contextlib.contextmanager
-def a_server(
-    world: World, database, face: str, *arguments: str
-) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run a face as a child process; give its address, and see to it that it is gone."""
-    environment = world.environment(face) | {
-        "DATABASE_URL": database.url(f"irt_{face}"),
-        "PATH": "/usr/bin:/bin",
-        "LOG_LEVEL": "CRITICAL",
-    }
-    command = [sys.executable, "-m", "tests.faults.mortal_server", *arguments]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        try:
-            yield f"http://127.0.0.1:{child.stdout.readline().strip()}/api/v1", child
-        finally:
-            child.kill()
-
-
-def sent(
-    world: World, address: str, path: str, body: dict[str, Any], *, by: str = "investigator"
-) -> httpx.Response | None:
-    """Send a request that a server may not live to answer."""
-    headers = {"Authorization": f"Bearer {world.users[by]['token']}", "Idempotency-Key": "one"}
-    try:
-        return httpx.post(f"{address}{path}", json=body, headers=headers, timeout=60)
-    except httpx.TransportError:
-        return None
-
-
-def kept() -> str:
-    """Say how much of one randomization the database holds, and that it is not a part of it."""
-    parts = (
-        Allocation.objects.count(),
-        Infusion.objects.count() / 4,
-        Stratum.objects.get(ordinal=1).next_slot,
-        Entry.objects.filter(kind=Kind.PARTICIPANT_RANDOMIZED).count(),
-        IdempotentRequest.objects.filter(status=201).count(),
-    )
-    assert set(parts) in ({0}, {1}), f"a part of a randomization was kept: {parts}"
-    return ALL if parts[0] else NOTHING
 
 
 @pytest.mark.requirement(8, 10, 44)
@@ -87,6 +33,7 @@ def kept() -> str:
         ("after everything is written", NOTHING),
         ("before commit 1", NOTHING),
         ("after commit 1", ALL),
+        ("before the reply", ALL),
     ],
 )
 def test_a_randomization_killed_anywhere_is_whole_or_nothing_and_a_repeat_ends_it(

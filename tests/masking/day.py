@@ -19,7 +19,14 @@ from tests.masking.ward import Ward
 OTHER_SITE = "HANKOU"
 YOUNG, OLD = "1985-05-05", "1955-05-05"
 OXYGEN, HIGH_FLOW = "conventional_oxygen", "high_flow_or_ventilation"
-LISTS = ("participants", "infusions", "kits", "audit-events")
+LISTS = (
+    "participants",
+    "infusions",
+    "kits",
+    "audit-events",
+    "randomization-errors",
+    "reports/enrolment",
+)
 # Well formed, and no bag's.
 NO_KIT = kit_codes.draw(random.Random(1).randbytes)
 
@@ -41,6 +48,7 @@ class Day(Ward):
         self.breaks_the_code()
         self.evening()
         self.third_day()
+        self.errors_of_randomization()
         self.mistakes()
         self.look_closely()
         self.looks_at_the_admin()
@@ -211,6 +219,24 @@ class Day(Ward):
         self.advance(minutes=self.until(3, hour=9))
         for one in (self.ann, self.cy):
             one.kit = self.released(one, 2, expired=True)
+
+    def errors_of_randomization(self) -> None:
+        """What went wrong with randomizations is reported, and a record corrected."""
+        found = {"reason": "Found by the monitor.", "known_at": self.now()}
+        true = {**self.bo.record["stratum"], "respiratory_support": HIGH_FLOW}
+        self.investigator.post(f"{self.bo.at}/wrong-stratum", stratum=true, **found)
+        self.investigator.refused("already_reported", f"{self.bo.at}/wrong-stratum", stratum=true, **found)
+        self.investigator.post(f"{self.cy.at}/ineligible", criteria=["E5"], **found)
+        self.investigator.post(
+            f"{self.di.at}/duplicate", duplicate_of=self.ed.record["screening_number"], **found
+        )
+        self.investigator.post(f"{self.ed.at}/randomized-in-error", **found)
+        self.investigator.post(
+            f"{self.ann.at}/corrections", pointer="/birth_date", value=OLD, reason="Mistyped."
+        )
+        self.investigator.get(f"{self.ann.at}/corrections")
+        self.masked["investigator_2"].refused("not_found", f"{self.ann.at}/randomized-in-error", **found)
+        self.look_around()
 
     def mistakes(self) -> None:
         """What people type into addresses and programs."""

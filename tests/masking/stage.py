@@ -22,7 +22,8 @@ from typing import Any
 import psycopg
 
 from randomization.domain.schedule import generate_arms, spec_of
-from randomization.generator import bundle_of, draw_numbers
+from randomization.domain.numbers import draw_numbers
+from randomization.generator import bundle_of
 from tests.cluster import ROOT, Cluster
 from tests.masking import rows, wire
 from tests.masking.compare import Seen
@@ -63,10 +64,10 @@ CLOCK = """
 
 
 def arms_of(seed: bytes) -> dict[str, list[int]]:
-    """Return arms as the generator makes them from a seed, cut to the day's few slots."""
+    """Return arms as the generator makes them from a seed, cut to the day's few slots but for reserved lists."""
     spec = spec_of(protocols.load(TRIAL_FILE), length=max(LENGTHS))
-    whole = generate_arms(spec, seed)
-    return {code: whole[code][:length] for code, length in zip(spec.strata, LENGTHS, strict=True)}
+    lengths = dict(zip(spec.strata, LENGTHS, strict=True))
+    return {code: arms[: lengths.get(code)] for code, arms in generate_arms(spec, seed).items()}
 
 
 def exchanged(arms: Arms) -> dict[str, list[int]]:

@@ -13,7 +13,8 @@ import pytest
 from django.conf import LazySettings
 from rest_framework.test import APIClient
 
-from randomization.models import Unblinding
+from randomization.models import Correction, RandomizationError, Slot, Unblinding
+from randomization.services.emergency import enter_spoiled_envelope
 from supply.models import Infusion, Kit, KitNumber, Lot, Preparation
 from supply.services import desk, enrolment, ordering
 from tests.people import a_person
@@ -77,6 +78,15 @@ def things_at_puren(world: World) -> tuple[dict[str, str], dict[str, str]]:
     participant = a_participant(world)
     stratum = dict(participant.stratum_levels)
     enrolment.randomize_participant(participant_id=participant.pk, stratum=stratum, by=investigator, at=now)
+    known = {"participant": participant, "reason": "x", "recorded_by": investigator}
+    Correction.objects.create(pointer="/sex", old="male", new="female", at=now, **known)
+    RandomizationError.objects.create(
+        kind="ineligible", criteria=["E1"], stratum_used=stratum, known_at=now, recorded_at=now, **known
+    )
+    envelope = Slot.objects.get(stratum__site=OWN, position=0).randomization_number
+    enter_spoiled_envelope(
+        site=OWN, randomization_number=envelope, spoiled_at=now, reason="torn", by=investigator, at=now
+    )
     first, second, *_ = Infusion.objects.filter(participant=participant).order_by("number")
     ordering.order_infusion(infusion_id=first.pk, by=investigator, at=now, **an_order(now))
     desk.take_up_orders()

@@ -55,6 +55,19 @@ POST participants                     1    -   y4  --  --  --  -   -   --  -   -
 GET  participants/{id}                1    -   y4  y4  y4  --  y   y   --  -   -   -   -   -   -   -   -
 POST participants/{id}/randomize      1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
 POST participants/{id}/discontinue    1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
+POST participants/{id}/randomized-on-paper 1 - y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
+POST emergency-envelopes/spoiled      1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
+GET  reports/emergency-list           1    -   yl  --  --  --  y   y   --  -   -   -   -   -   -   -   -
+GET  participants/{id}/corrections    1    -   y4  y4  y4  --  y   y   --  -   -   -   -   -   -   -   -
+POST participants/{id}/corrections    1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
+POST participants/{id}/randomized-in-error 1 - y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
+POST participants/{id}/wrong-stratum  1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
+POST participants/{id}/ineligible     1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
+POST participants/{id}/duplicate      1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
+GET  randomization-errors             1    -   yl  --  --  --  y   y   --  -   -   -   -   -   -   -   -
+GET  reports/enrolment                1    -   yy  --  --  --  y   y   --  -   -   -   -   -   -   -   -
+GET  enrolment-changes                1    -   yy  --  --  --  y   y   --  -   -   -   -   -   -   -   -
+POST enrolment-changes                1    -   --  --  --  --  -   y   --  -   -   -   -   -   -   -   -
 GET  infusions                        1    -   yl  yl  yl  --  y   y   --  -   -   -   -   -   -   -   -
 GET  infusions/{id}                   1    -   y4  y4  y4  --  y   y   --  -   -   -   -   -   -   -   -
 POST infusions/{id}/order             1    -   y4  y4  --  --  -   -   --  -   -   -   -   -   -   -   -
@@ -93,6 +106,7 @@ POST preparations/{id}/reject         1    -   --  --  --  --  -   -   y4  -   -
 GET  preparations/{id}/label.pdf      1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
 GET  lots                             1    -   --  --  --  --  -   -   yl  -   -   -   -   -   -   -   -
 POST lots                             1    -   --  --  --  --  -   -   y4  -   -   -   -   -   -   -   -
+GET  emergency-list                   1    -   --  --  --  --  -   -   yy  y   y   -   -   -   -   -   -
 GET  unblindings                      1    -   yl  --  --  --  -   y   --  -   -   -   y   l   y   -   -
 POST unblindings                      1    -   s4  --  --  --  -   -   --  -   -   -   -   s   -   -   -
 GET  unblindings/{id}                 1    -   y4  --  --  --  -   y   --  -   -   -   y   4   y   -   -
@@ -102,6 +116,9 @@ GET  audit-trail/export               1    -   --  --  --  --  -   -   --  -   -
 
 # Served by the masked face beside its REST interface; tests/admin looks at it.
 NOT_REST = ("admin/",)
+
+# Who might want to take a randomization back.
+MAY_TRY_TO_UNDO = ("inv", "mgr", "sta", "adm")
 
 # Who may never be one person (ICH E6(R3) 4.1.2, design section 10). Not the whole rule: its points.
 NEVER_ONE_PERSON = [

@@ -6,7 +6,7 @@ import contextlib
 import datetime as dt
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.urls import URLPattern, URLResolver, clear_url_caches
 from rest_framework.renderers import JSONRenderer
 
-from randomization.models import Unblinding
+from randomization.models import Allocation, Stratum, Unblinding
 from tests.people import a_person
 from tests.permissions import expected
 from tests.permissions.conftest import OTHER, OWN, SESSION, Place
@@ -91,8 +91,15 @@ def undone(login: str) -> Iterator[None]:
             cursor.execute("RESET SESSION AUTHORIZATION")
 
 
-def ask(place: Place, face: str, method: str, route: str, sender: tuple[str, str]) -> str:
-    """Send one request as one person and return the cell that its answer is."""
+def ask(
+    place: Place,
+    face: str,
+    method: str,
+    route: str,
+    sender: tuple[str, str],
+    look: Callable[[], object] = lambda: None,
+) -> str:
+    """Send one request as one person and return the cell of its answer; ``look`` before it is undone."""
     column, site = sender
     credentials = {"HTTP_X_SESSION": f"{SESSION}-matrix-{column}-{site.lower()}"}
     if place.senders[sender]:
@@ -106,6 +113,7 @@ def ask(place: Place, face: str, method: str, route: str, sender: tuple[str, str
             known = bodies(place.ids["participant_id"], place.ids["kit_number"], json.dumps(place.stratum))
             body = known.get(route.rpartition("/")[2], {})
             response = place.client.generic(method, path, JSONRenderer().render(body), "application/json")
+        look()
         return the_cell(response)
 
 
@@ -146,7 +154,29 @@ def bodies(participant: str, kit: str, stratum: str) -> dict[str, dict[str, Any]
     return {
         "participants": screening_facts(),
         "randomize": {"stratum": json.loads(stratum)},
+        "randomized-on-paper": {
+            "randomization_number": "R000000",
+            "randomized_at": ended,
+            "stratum": json.loads(stratum),
+            "reason": "power cut",
+        },
+        "spoiled": {
+            "site": OWN,
+            "randomization_number": "R000000",
+            "spoiled_at": ended,
+            "reason": "torn",
+        },
         "discontinue": {"scope": "treatment", "reason": "wish", "at": ended},
+        "corrections": {"pointer": "/sex", "value": "male", "reason": "mistyped"},
+        "randomized-in-error": {"reason": "slip", "known_at": ended},
+        "wrong-stratum": {
+            "stratum": {**json.loads(stratum), "age_group": "60-75"},
+            "reason": "mistyped",
+            "known_at": ended,
+        },
+        "ineligible": {"criteria": ["E5"], "reason": "late result", "known_at": ended},
+        "duplicate": {"duplicate_of": participant, "reason": "same person", "known_at": ended},
+        "enrolment-changes": {"site": OWN, "status": "paused", "reason": "audit"},
         "order": {"weight_kg": "61", "weighed_at": ended, "needed_at": soon, "ward": "ICU"},
         "cancel-order": {"reason": "not needed"},
         "dispense": {"kit_scan": kit},
@@ -219,6 +249,23 @@ def test_what_no_row_names_is_no_method_of_the_route(place, face):
         if (cell := ask(place, face, method, route, sender)) != "5"
     ]
     assert strange == []
+
+
+@pytest.mark.requirement(11, 12, 16)
+def test_no_call_frees_moves_or_swaps_a_slot_that_is_taken(place, face):
+    def taken() -> list[Any]:
+        strata = Stratum.objects.order_by("ordinal").values("code", "levels", "next_slot")
+        return [list(Allocation.objects.order_by("pk").values()), list(strata)]
+
+    def moves_something(method: str, route: str, sender: tuple[str, str]) -> bool:
+        then: list[Any] = []
+        ask(place, face, method, route, sender, look=lambda: then.extend(taken()))
+        return then != before
+
+    before = taken()
+    senders = [sender for sender in place.senders if sender[0] in expected.MAY_TRY_TO_UNDO]
+    calls = [(*call, sender) for call in read(FACES[face]) if call[0] == "POST" for sender in senders]
+    assert [call for call in calls if moves_something(*call)] == []
 
 
 @pytest.mark.parametrize(("one", "other"), expected.NEVER_ONE_PERSON)

@@ -16,8 +16,9 @@ from django.db import connection
 
 from randomization.models import RandomizationList, SealedArm, Slot, Stratum, TrialVersion
 from randomization.selectors import TrialAltered, active_trial, current_trial, protocol_of
-from randomization.services import setup
-from randomization.services.setup import AlreadyActive, ListRefused, NotReadyToActivate, TrialFixed
+from randomization.services import lists, setup
+from randomization.services.lists import ListRefused
+from randomization.services.setup import AlreadyActive, NotReadyToActivate, TrialFixed
 from supply.models import KitNumber
 from supply.services.activation import activate_trial
 from tests import world as worlds
@@ -46,7 +47,7 @@ def install(bundle, **changes):
         "by": "system:install_list",
         "at": NOW,
     }
-    return setup.install_list(**given | changes)
+    return lists.install_list(**given | changes)
 
 
 def changed(bundle, index, **fields):
@@ -96,7 +97,9 @@ def test_a_whole_list_is_installed_and_its_commitment_is_on_the_trail(unlisted):
     installed = install(bundle)
 
     assert installed.leaf_count == len(bundle.slots) == SealedArm.objects.count() == Slot.objects.count()
-    assert [stratum.ordinal for stratum in Stratum.objects.all()] == [1, 2, 3, 4]
+    assert [stratum.ordinal for stratum in Stratum.objects.all()] == [1, 2, 3, 4, 5, 6]
+    reserved = Stratum.objects.exclude(site=None).values_list("code", "site", "levels", "ordinal")
+    assert list(reserved) == [("emergency=PUREN", "PUREN", {}, 5), ("emergency=HANKOU", "HANKOU", {}, 6)]
     assert sum(stratum.length for stratum in Stratum.objects.all()) == len(bundle.slots)
     event = bytes(Entry.objects.get(kind=Kind.LIST_COMMITTED).body)
     assert bytes(installed.root).hex().encode() in event

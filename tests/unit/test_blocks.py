@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
-from itertools import accumulate, permutations
+from functools import cache
+from itertools import accumulate, combinations, permutations
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from randomization.domain.arms import Arm
 from randomization.domain.blocks import block_sequence, permuted_block, stratum_stream
 from randomization.domain.drbg import HmacDrbg
 
@@ -45,7 +46,7 @@ def test_every_complete_block_holds_the_arms_one_to_one(seed, sizes, length):
 
     for block in blocks:
         assert len(block) in sizes
-        assert block.count(Arm.A) == block.count(Arm.B)
+        assert block.count(0) == block.count(1)
 
 
 @pytest.mark.requirement(2)
@@ -53,32 +54,54 @@ def test_every_complete_block_holds_the_arms_one_to_one(seed, sizes, length):
 def test_imbalance_never_exceeds_half_the_largest_block_after_any_allocation(seed, sizes, length):
     blocks = block_sequence(draws=a_stream(seed), block_sizes=sizes, length=length)
 
-    steps = (1 if arm is Arm.A else -1 for block in blocks for arm in block)
+    steps = (1 - 2 * arm for block in blocks for arm in block)
     assert all(abs(difference) <= max(sizes) // 2 for difference in accumulate(steps))
 
 
-@pytest.mark.requirement(3)
-@pytest.mark.parametrize(("size", "orders", "limit"), [(4, 6, 20.5), (6, 20, 43.8)])
-def test_every_order_of_a_block_is_equally_likely(size, orders, limit):
+# 0.1 % points of chi-square with 5 and with 19 degrees of freedom.
+ORDERS = [(4, 6, 20.5), (6, 20, 43.8)]
+BLOCKS = 100_000
+
+
+def the_orders(size: int) -> set[tuple[int, ...]]:
+    return set(permutations([0] * (size // 2) + [1] * (size // 2)))
+
+
+@cache
+def the_orders_seen(size: int) -> Counter[tuple[int, ...]]:
     stream = a_stream()
-    possible = set(permutations([Arm.A] * (size // 2) + [Arm.B] * (size // 2)))
+    return Counter(tuple(permuted_block(draws=stream, size=size)) for _ in range(BLOCKS))
 
-    seen = Counter(tuple(permuted_block(draws=stream, size=size)) for _ in range(10_000))
 
-    assert set(seen) <= possible
+@pytest.mark.requirement(3)
+@pytest.mark.parametrize(("size", "orders", "limit"), ORDERS)
+def test_every_order_of_a_block_is_equally_likely(size, orders, limit):
+    seen, possible = the_orders_seen(size), the_orders(size)
+
+    assert set(seen) == possible
     assert len(possible) == orders
     assert chi_square(seen, categories=possible) < limit
 
 
 @pytest.mark.requirement(3)
-@pytest.mark.parametrize(("size", "limit"), [(4, 20.5), (6, 43.8)])
-def test_the_test_of_orders_notices_a_biased_shuffle(size, limit):
+@pytest.mark.parametrize(("size", "orders", "limit"), ORDERS)
+def test_the_test_of_orders_notices_a_biased_shuffle(size, orders, limit):
     stream = ABiasedStream(size)
-    possible = set(permutations([Arm.A] * (size // 2) + [Arm.B] * (size // 2)))
 
-    seen = Counter(tuple(permuted_block(draws=stream, size=size)) for _ in range(10_000))
+    seen = Counter(tuple(permuted_block(draws=stream, size=size)) for _ in range(BLOCKS // 10))
 
-    assert chi_square(seen, categories=possible) > limit
+    assert chi_square(seen, categories=the_orders(size)) > limit
+
+
+@pytest.mark.requirement(3)
+@pytest.mark.parametrize("size", [4, 6])
+def test_every_place_of_a_block_has_either_arm_equally_often(size):
+    seen = the_orders_seen(size)
+
+    for place in range(size):
+        ones = sum(times for order, times in seen.items() if order[place])
+        # Four standard deviations of a fair coin.
+        assert abs(ones - BLOCKS / 2) < 2 * BLOCKS**0.5
 
 
 @pytest.mark.requirement(4)
@@ -108,11 +131,58 @@ def test_a_longer_list_begins_with_the_shorter_one(seed, shorter, longer):
     assert long[: len(short)] == short
 
 
-def test_two_strata_of_one_seed_have_unlike_sequences():
-    one = block_sequence(draws=a_stream(stratum="one"), block_sizes=(4, 6), length=60)
-    other = block_sequence(draws=a_stream(stratum="other"), block_sizes=(4, 6), length=60)
+STRATA = [f"site={number}" for number in range(12)]
+# 0.1 % point of chi-square with one degree of freedom.
+ONE_DEGREE = 10.83
 
-    assert one != other
+
+def the_sequences(seed: bytes = bytes(32)) -> dict[str, list[int]]:
+    return {
+        stratum: [
+            arm
+            for block in block_sequence(draws=a_stream(seed, stratum), block_sizes=(4, 6), length=1500)
+            for arm in block
+        ][:1500]
+        for stratum in STRATA
+    }
+
+
+def dependence(one: list[int], other: list[int]) -> float:
+    """Pearson's statistic of the table of two arms' sequences side by side; one degree of freedom."""
+    table = Counter(zip(one, other, strict=True))
+    n, ones, others = len(one), Counter(one), Counter(other)
+    expected = {(a, b): ones[a] * others[b] / n for a in (0, 1) for b in (0, 1)}
+    return sum((table[pair] - value) ** 2 / value for pair, value in expected.items())
+
+
+@pytest.mark.requirement(3)
+def test_the_strata_of_one_seed_are_independent():
+    sequences = the_sequences()
+
+    found = [dependence(sequences[a], sequences[b]) for a, b in combinations(STRATA, 2)]
+
+    # 66 pairs: of independent ones each is 1 on average, and one beyond the 0.1 % point is no wonder.
+    assert sum(statistic > ONE_DEGREE for statistic in found) <= 1
+    assert 0.5 < sum(found) / len(found) < 1.6
+
+
+@pytest.mark.requirement(3)
+def test_the_test_of_independence_notices_strata_that_follow_one_another():
+    sequence = the_sequences()[STRATA[0]]
+    following = [arm if random.Random(n).random() < 0.9 else 1 - arm for n, arm in enumerate(sequence)]
+
+    assert dependence(sequence, following) > ONE_DEGREE
+    assert dependence(sequence, [1 - arm for arm in sequence]) > ONE_DEGREE
+
+
+@pytest.mark.requirement(3)
+def test_one_stratum_of_many_seeds_has_every_first_block():
+    """A stream names its stratum, and its seed alone decides: over seeds, each order comes as often."""
+    first = Counter(
+        tuple(permuted_block(draws=a_stream(n.to_bytes(32, "big")), size=4)) for n in range(6_000)
+    )
+
+    assert chi_square(first, categories=the_orders(4)) < 20.5
 
 
 @pytest.mark.parametrize("sizes", [(2,), (2, 4), (5,), (4, 7), (0,), (-4,), ()])

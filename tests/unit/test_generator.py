@@ -4,79 +4,56 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import datetime as dt
 import hashlib
 import itertools
 import json
-import secrets
-import stat
-import subprocess
-import sys
-from pathlib import Path
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from randomization import generator
+from randomization.ceremony import making
+from randomization.ceremony.papers import seed_info
+from randomization.ceremony.software import software_hash
+from randomization.domain.designs import BigStick, PermutedBlocks
+from randomization.domain.numbers import Numbers, digits_for, draw_numbers
 from randomization.domain.schedule import (
     Arms,
+    Reserve,
+    Schedule,
     Spec,
     commitment,
     generate_arms,
-    slot_salts,
+    listed_slots,
     spec_hash,
     spec_of,
 )
 from randomization.domain.sealed_list import Commitment, SealedListInvalid, SealedSlot
 from randomization.domain.strata import all_strata
+from tests.unit.ceremonies import (
+    GOLDEN,
+    OFFICERS,
+    SEED,
+    TRIAL,
+    WITH_RESERVE,
+    KeyRing,
+    a_key_ring,
+    the_arms_in,
+    the_commitment_in,
+    the_slots_in,
+)
 from trialsite import protocol as protocols
 from trialsite.audit import merkle, notes
-from trialsite.keyfiles import KeyFile, write_key_file
-from trialsite.opening import FileKeys, open_pairwise, open_slot
-from trialsite.sealing import PublicKey, PublicKeys, slot_leaf
-
-TOP = Path(__file__).parents[2]
-GOLDEN = json.loads((TOP / "tests" / "vectors" / "schedule.json").read_text(encoding="utf-8"))
-SEED = bytes.fromhex(GOLDEN["seed"])
-TRIAL = protocols.load(protocols.DEFAULT_TRIAL_FILE)
-NOON = dt.datetime(2020, 2, 24, 12, tzinfo=dt.UTC)
-OFFICERS = ("release-1", "release-2", "release-3")
-
-
-@dataclasses.dataclass(frozen=True)
-class KeyRing:
-    """A deployment's keys in a folder of the test."""
-
-    folder: Path
-    public: PublicKeys
-    statistician: notes.Signer
-
-    def private(self, *kids: str) -> FileKeys:
-        return FileKeys([self.folder / kid for kid in kids])
+from trialsite.audit.canonical import canonical
+from trialsite.opening import OpeningFailed, open_pairwise, unpadded
+from trialsite.sealing import slot_leaf
 
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> KeyRing:
-    folder = tmp_path_factory.mktemp("keys")
-
-    def a_key(kid: str, alg: str = "x25519") -> KeyFile:
-        return write_key_file(folder / kid, alg, kid, hashlib.sha256(kid.encode()).digest(), NOON)
-
-    def a_reader(kid: str) -> PublicKey:
-        return PublicKey(kid=kid, alg="x25519", raw=a_key(kid).public_bytes())
-
-    statistician = notes.SigningKey("statistician-1", a_key("statistician-1", "ed25519").secret)
-    one, two, three = (a_reader(kid) for kid in OFFICERS)
-    public = PublicKeys(
-        code_break=a_reader("code-break-1"),
-        auditor=a_reader("auditor-1"),
-        safety_desk=a_reader("safety-desk-1"),
-        release=(one, two, three),
-        log=statistician.verifier.vkey,
-        statistician=statistician.verifier.vkey,
-    )
-    public.dump(folder / "public.json")
-    a_key("log-1", "ed25519")
-    return KeyRing(folder=folder, public=public, statistician=statistician)
+    return a_key_ring(tmp_path_factory.mktemp("keys"))
 
 
 def the_golden_spec() -> Spec:
@@ -86,45 +63,18 @@ def the_golden_spec() -> Spec:
         trial="00" * 32,
         strata=tuple(golden["strata"]),
         length=golden["length"],
-        blocks=tuple(golden["blocks"]),
+        design=PermutedBlocks(tuple(golden["blocks"])),
         arms=tuple(golden["arms"]),
         ratio=tuple(golden["ratio"]),
     )
 
 
-def a_bundle(keys: KeyRing, *, length: int = 12) -> generator.ListBundle:
-    return generator.build_list(TRIAL, SEED, length, public_keys=keys.public, statistician=keys.statistician)
+def a_bundle(keys: KeyRing, *, length: int = 12) -> making.ListBundle:
+    return generator.build_list(TRIAL, SEED, length, **keys.makers)
 
 
-def the_arms_in(bundle: generator.ListBundle, keys: KeyRing) -> dict[str, list[int]]:
-    """Open every slot with the code-break key."""
-    private = keys.private("code-break-1")
-    root = Commitment.parse(notes.split_note(bundle.commitment_note)[0]).root
-    arms: dict[str, list[int]] = {}
-    for slot in bundle.slots:
-        arm = open_slot(
-            private,
-            "code-break-1",
-            slot.envelope,
-            study=TRIAL.protocol,
-            stratum=slot.stratum,
-            slot=slot.slot,
-            root=root,
-            leaf_hash=slot.leaf,
-        )
-        arms.setdefault(slot.stratum, []).append(arm)
-    return arms
-
-
-def a_command(keys: KeyRing, folder: Path, **changed: object) -> list[str]:
-    options: dict[str, object] = {
-        "trial": protocols.DEFAULT_TRIAL_FILE,
-        "length": 12,
-        "public-keys": keys.folder / "public.json",
-        "statistician-key": keys.folder / "statistician-1",
-        "out": folder,
-    } | changed
-    return [text for name, value in options.items() for text in (f"--{name}", str(value))]
+def a_ceremony(keys: KeyRing, spec: Spec, **more: Any) -> making.Ceremony:
+    return making.Ceremony(spec=spec, arms=Schedule(spec, SEED), seed=SEED, **keys.makers, **more)
 
 
 @pytest.mark.requirement(6)
@@ -137,16 +87,14 @@ def test_the_golden_seed_gives_the_golden_arms():
 @pytest.mark.requirement(6)
 def test_the_golden_seed_gives_the_golden_root_and_commitment(keys):
     spec = the_golden_spec()
-    arms = generate_arms(spec, SEED)
-    salts = slot_salts(arms, SEED)
-    numbers = generator.draw_numbers(52)
 
-    sealed = generator.seal_list(spec, arms, salts, keys.public.code_break, numbers)
-    first = slot_leaf(study=spec.study, stratum=spec.strata[0], slot=0, arm=0, salt=salts[spec.strata[0]][0])
+    bundle = making.make_bundle(a_ceremony(keys, spec))
+    slot = next(listed_slots(spec, Schedule(spec, SEED), SEED))
+    data = slot_leaf(study=spec.study, stratum=slot.stratum, slot=0, arm=slot.arm, salt=slot.salt)
 
-    assert first.decode() == GOLDEN["slot_0_data"]
-    assert sealed.slots[0].leaf.hex() == GOLDEN["slot_0_leaf"]
-    assert sealed.root.hex() == GOLDEN["root"]
+    assert data.decode() == GOLDEN["slot_0_data"]
+    assert bundle.slots[0].leaf.hex() == GOLDEN["slot_0_leaf"]
+    assert the_commitment_in(bundle).root.hex() == GOLDEN["root"]
     assert commitment(GOLDEN["spec"], SEED).hex() == GOLDEN["commitment"]
 
 
@@ -162,15 +110,24 @@ def test_a_stratum_added_later_moves_no_slot_of_another():
 
 @pytest.mark.requirement(57)
 def test_every_slot_has_a_salt_of_its_own():
-    salts = slot_salts(generate_arms(the_golden_spec(), SEED), SEED)
+    every = [slot.salt for slot in listed_slots(the_golden_spec(), Schedule(the_golden_spec(), SEED), SEED)]
 
-    every = [salt for row in salts.values() for salt in row]
     assert len(set(every)) == len(every) == 52
     assert {len(salt) for salt in every} == {32}
 
 
 @pytest.mark.parametrize(
-    "change", [{"length": 25}, {"blocks": (4, 8)}, {"ratio": (2, 2)}, {"trial": "11" * 32}, {"study": "NCT1"}]
+    "change",
+    [
+        {"length": 25},
+        {"design": PermutedBlocks((4, 8))},
+        {"design": BigStick(3)},
+        {"ratio": (2, 2)},
+        {"trial": "11" * 32},
+        {"study": "NCT1"},
+        {"first": {"site=01|sev=mild": 26}},
+        {"emergency": Reserve(("emergency=01",), 8)},
+    ],
 )
 def test_the_commitment_binds_every_part_of_the_specification(change):
     spec = the_golden_spec()
@@ -222,8 +179,7 @@ def test_each_sealed_slot_opens_to_its_arm_under_the_published_root(keys):
     bundle = a_bundle(keys)
 
     assert the_arms_in(bundle, keys) == generate_arms(spec_of(TRIAL, length=12), SEED)
-    root = Commitment.parse(notes.split_note(bundle.commitment_note)[0]).root
-    assert merkle.root_of(slot.leaf for slot in bundle.slots) == root
+    assert merkle.root_of(slot.leaf for slot in bundle.slots) == the_commitment_in(bundle).root
 
 
 @pytest.mark.requirement(50)
@@ -232,9 +188,7 @@ def test_the_arms_can_be_exchanged_between_generating_and_sealing(keys):
     arms = generate_arms(spec, SEED)
     exchanged = {stratum: [1 - arm for arm in row] for stratum, row in arms.items()}
 
-    bundle = generator.bundle_of(
-        spec, exchanged, SEED, public_keys=keys.public, statistician=keys.statistician
-    )
+    bundle = generator.bundle_of(spec, exchanged, SEED, **keys.makers)
 
     assert the_arms_in(bundle, keys) == exchanged
 
@@ -265,7 +219,7 @@ def test_randomization_numbers_are_unlike_and_follow_from_nothing(keys):
 def test_a_number_drawn_twice_is_given_once():
     draws = iter([7, 7, 999_999, 7, 0])
 
-    assert generator.draw_numbers(3, below=lambda _: next(draws)) == ["R000007", "R999999", "R000000"]
+    assert draw_numbers(3, below=lambda _: next(draws)) == ["R000007", "R999999", "R000000"]
 
 
 @pytest.mark.requirement(21)
@@ -276,14 +230,8 @@ def test_numbers_do_not_depend_on_the_arms(keys):
 
     def numbers(of: Arms) -> list[str]:
         counter = itertools.count(1)
-        bundle = generator.bundle_of(
-            spec,
-            of,
-            SEED,
-            public_keys=keys.public,
-            statistician=keys.statistician,
-            below=lambda bound: next(counter) * 7919 % bound,
-        )
+        below = lambda bound: next(counter) * 7919 % bound  # noqa: E731
+        bundle = generator.bundle_of(spec, of, SEED, **keys.makers, below=below)
         return [slot.randomization_number for slot in bundle.slots]
 
     assert numbers(arms) == numbers(exchanged)
@@ -291,7 +239,23 @@ def test_numbers_do_not_depend_on_the_arms(keys):
 
 def test_more_numbers_than_can_be_unguessable_are_refused():
     with pytest.raises(ValueError, match="too many"):
-        generator.draw_numbers(100_001)
+        draw_numbers(10**8 + 1)
+
+
+@pytest.mark.requirement(21)
+@pytest.mark.parametrize(
+    ("slots", "digits"), [(1, 6), (10**5, 6), (10**5 + 1, 7), (10**6, 7), (10**7 + 1, 9), (10**8, 9)]
+)
+def test_a_longer_list_has_longer_numbers_so_that_few_of_them_are_given(slots, digits):
+    assert digits_for(slots) == digits
+
+
+def test_a_number_of_an_earlier_list_does_not_come_again():
+    draws = iter([7, 8, 7, 9])
+
+    numbers = Numbers(digits=6, taken=["R000008", "R0000007"], below=lambda _: next(draws))
+
+    assert [numbers.draw(), numbers.draw()] == ["R000007", "R000009"]
 
 
 @pytest.mark.requirement(5)
@@ -305,7 +269,7 @@ def test_the_statistician_signs_the_commitment(keys):
     assert published.leaves == len(bundle.slots)
     assert published.trial == TRIAL.content_hash
     assert published.commitment == commitment(spec_of(TRIAL, length=12).document(), SEED)
-    assert published.software == generator.software_hash()
+    assert published.software == software_hash()
     assert note.text.split("\n")[2] == base64.b64encode(published.root).decode()
 
 
@@ -314,7 +278,7 @@ def test_the_statistician_signs_the_commitment(keys):
 def test_any_two_officers_open_the_seed(keys, pair):
     sealed = a_bundle(keys).sealed_seed
     first, second = pair
-    info = generator.seed_info(study=sealed["study"], root=bytes.fromhex(sealed["root"]))
+    info = seed_info(study=sealed["study"], root=bytes.fromhex(sealed["root"]))
 
     opened = open_pairwise(
         base64.b64decode(sealed["sealed"][f"{first + 1}+{second + 1}"]),
@@ -362,7 +326,23 @@ def test_a_line_that_is_no_slot_is_refused(line):
 
 @pytest.mark.parametrize(
     ("number", "line"),
-    [(0, "another-title/v1"), (2, "AAAA"), (2, "!"), (3, "00"), (4, "0"), (4, "052"), (6, "x" * 64), (7, "")],
+    [
+        (0, "another-title/v1"),
+        (2, "AAAA"),
+        (2, "!"),
+        (3, "00"),
+        (4, "0"),
+        (4, "052"),
+        (6, "x" * 64),
+        (7, ""),
+        (8, "-"),
+        (9, ""),
+        (9, "AAAA"),
+        (10, ""),
+        (10, "drand-quicknet 1 00 00"),
+        (10, f"drand-quicknet 0 {'0' * 64} {'0' * 96}"),
+        (10, f"drand-quicknet 7 {'0' * 64} {'0' * 94}"),
+    ],
 )
 def test_a_malformed_commitment_is_refused(keys, number, line):
     lines = notes.split_note(a_bundle(keys).commitment_note)[0].split("\n")
@@ -372,90 +352,93 @@ def test_a_malformed_commitment_is_refused(keys, number, line):
         Commitment.parse("\n".join(lines))
 
 
-@pytest.mark.requirement(5, 61)
-def test_the_command_leaves_no_arm_and_no_seed_on_disk(keys, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(secrets, "token_bytes", lambda _: SEED)
+@pytest.mark.requirement(5, 56)
+def test_the_signature_is_over_every_envelope_and_number(keys, tmp_path):
+    a_bundle(keys).write(tmp_path / "list")
 
-    status = generator.main(a_command(keys, tmp_path / "list"))
-
-    assert status == 0
-    assert {path.name for path in (tmp_path / "list").iterdir()} == {
-        "slots.jsonl",
-        "commitment.note",
-        "seed.json",
-    }
-    said = capsys.readouterr()
-    written = b"".join(path.read_bytes() for path in (tmp_path / "list").iterdir())
-    for text in (written, said.out.encode(), said.err.encode()):
-        assert SEED not in text
-        assert SEED.hex().encode() not in text
-        assert base64.b64encode(SEED) not in text
-    lines = (tmp_path / "list" / "slots.jsonl").read_text(encoding="utf-8").splitlines()
-    # A slot's line with any other field than the five is refused here.
-    assert [SealedSlot.from_line(line).slot for line in lines[:3]] == [0, 1, 2]
-    sealed_seed = json.loads((tmp_path / "list" / "seed.json").read_text(encoding="utf-8"))
-    assert set(sealed_seed) == {"v", "study", "root", "officers", "sealed"}
+    content = (tmp_path / "list" / "slots.jsonl").read_bytes()
+    assert hashlib.sha256(content).digest() == the_commitment_in(tmp_path / "list").slots
+    assert the_slots_in(tmp_path / "list") == [
+        SealedSlot.from_line(line) for line in content.decode().splitlines()
+    ]
 
 
-def test_the_seed_is_written_for_an_evaluation_only_when_asked(keys, tmp_path):
-    seed_file = tmp_path / "seed"
+@pytest.mark.requirement(6)
+def test_a_reserved_list_is_a_stratum_of_its_own_that_moves_no_other(keys):
+    spec = spec_of(WITH_RESERVE, length=12)
+    without = generate_arms(spec_of(TRIAL, length=12), SEED)
 
-    status = generator.main(a_command(keys, tmp_path / "list", **{"seed-out": seed_file}))
+    bundle = generator.build_list(WITH_RESERVE, SEED, 12, **keys.makers)
 
-    assert status == 0
-    assert stat.S_IMODE(seed_file.stat().st_mode) == 0o400
-    seed = bytes.fromhex(seed_file.read_text(encoding="ascii"))
-    note = notes.split_note((tmp_path / "list" / "commitment.note").read_text(encoding="utf-8"))[0]
-    assert Commitment.parse(note).commitment == commitment(spec_of(TRIAL, length=12).document(), seed)
-
-
-@pytest.mark.requirement(7)
-def test_every_run_has_a_seed_of_its_own(keys, tmp_path):
-    for name in ("one", "other"):
-        generator.main(a_command(keys, tmp_path / name, **{"seed-out": tmp_path / f"{name}.seed"}))
-
-    assert (tmp_path / "one.seed").read_text() != (tmp_path / "other.seed").read_text()
+    arms = the_arms_in(bundle, keys)
+    assert list(arms) == [*all_strata(TRIAL), "emergency=PUREN", "emergency=HANKOU"]
+    assert arms == generate_arms(spec, SEED)
+    assert {stratum: arms[stratum] for stratum in without} == without
+    assert arms["emergency=PUREN"] != arms["emergency=HANKOU"]
+    assert all(6 <= len(arms[f"emergency={site}"]) <= 10 for site in ("PUREN", "HANKOU"))
+    assert spec.document()["emergency"] == {"strata": ["emergency=PUREN", "emergency=HANKOU"], "length": 6}
 
 
-def test_an_existing_list_is_never_replaced(keys, tmp_path, capsys):
-    generator.main(a_command(keys, tmp_path))
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+@pytest.mark.requirement(6)
+def test_the_pharmacy_and_nobody_else_reads_the_arms_of_its_reserved_list(keys):
+    bundle = generator.build_list(WITH_RESERVE, SEED, 12, **keys.makers)
+    arms = the_arms_in(bundle, keys)["emergency=PUREN"]
+    numbers = [slot.randomization_number for slot in bundle.slots if slot.stratum == "emergency=PUREN"]
+    sheet = bundle.sheets["PUREN"]
+    place = canonical({"study": "NCT04293692", "site": "PUREN", "root": the_commitment_in(bundle).root.hex()})
+    sealed = base64.b64decode(sheet["sealed"])
 
-    status = generator.main(a_command(keys, tmp_path))
+    rows = unpadded(keys.private("emergency-1").open("emergency-1", sealed, b"irt/emergency/v1|" + place))[
+        "rows"
+    ]
 
-    assert status == 2
-    assert "exists already" in capsys.readouterr().err
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"trial": "missing.toml"},
-        {"length": 0},
-        {"public-keys": "missing.json"},
-        {"statistician-key": "missing"},
-    ],
-)
-def test_a_wrong_input_is_refused_and_nothing_is_written(keys, tmp_path, changed):
-    assert generator.main(a_command(keys, tmp_path / "list", **changed)) == 2
-    assert not (tmp_path / "list").exists()
-
-
-@pytest.mark.parametrize("kid", ["log-1", "auditor-1"])
-def test_a_key_that_is_not_the_statisticians_cannot_sign(keys, tmp_path, kid):
-    command = a_command(keys, tmp_path / "list", **{"statistician-key": keys.folder / kid})
-
-    assert generator.main(command) == 2
-    assert not (tmp_path / "list").exists()
+    treatments = ("UC-MSC", "PLACEBO")
+    assert rows == [
+        [slot, number, "AB"[arm], treatments[arm]]
+        for slot, (number, arm) in enumerate(zip(numbers, arms, strict=True))
+    ]
+    assert len(sealed) == 4096 + 48
+    with pytest.raises(OpeningFailed):
+        keys.private("code-break-1").open("code-break-1", sealed, b"irt/emergency/v1|" + place)
+    other = place.replace(b"PUREN", b"HANKOU")
+    with pytest.raises(OpeningFailed):
+        keys.private("emergency-1").open("emergency-1", sealed, b"irt/emergency/v1|" + other)
 
 
-def test_the_generator_runs_offline_and_imports_no_django():
-    code = (
-        "import sys, randomization.generator; tops = {name.split('.')[0] for name in sys.modules}; "
-        "print(sorted(tops & {'django', 'celery', 'redis', 'psycopg'}))"
+def test_a_reserved_list_needs_a_key_to_be_sealed_to(keys):
+    without = dataclasses.replace(keys.public, emergency=None)
+
+    with pytest.raises(ValueError, match="no emergency key"):
+        generator.build_list(WITH_RESERVE, SEED, 12, public_keys=without, statistician=keys.statistician)
+
+
+@pytest.mark.requirement(6)
+def test_a_specification_is_read_back_as_it_was_committed_to():
+    spec = dataclasses.replace(
+        spec_of(WITH_RESERVE), first={"emergency=PUREN": 6}, design=BigStick(3), strata=all_strata(TRIAL)[:1]
     )
 
-    run = subprocess.run([sys.executable, "-c", code], cwd=TOP, capture_output=True, text=True, check=True)
+    assert Spec.read(spec.document()) == spec
+    for wrong in ({**spec.document(), "seed": 1}, {**spec.document(), "blocks": [4]}, {}, {"design": 7}):
+        with pytest.raises(ValueError, match="specification"):
+            Spec.read(wrong)
 
-    assert run.stdout.strip() == "[]"
+
+def test_memory_does_not_grow_with_the_number_of_strata(keys):
+    def peak(strata: int, take: Callable[[bytes], object] = len) -> int:
+        spec = dataclasses.replace(
+            the_golden_spec(), strata=tuple(f"site={n}" for n in range(strata)), length=100
+        )
+        ceremony = a_ceremony(keys, spec)
+        tracemalloc.start()
+        try:
+            ceremony.seal(take)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    # The lines of a stratum are 35,000 bytes; its name, which is kept, is far less.
+    assert peak(40) - peak(4) < 36 * 1000
+    # What is kept would be noticed.
+    kept: list[bytes] = []
+    assert peak(40, kept.append) - peak(4) > 36 * 20_000

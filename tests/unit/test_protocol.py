@@ -14,6 +14,7 @@ import pytest
 
 from trialsite import protocol as protocols
 from trialsite.protocol import ProtocolError, from_document, load
+from trialsite.protocol_screening import accepted_consent_versions
 
 TEXT = protocols.DEFAULT_TRIAL_FILE.read_text(encoding="utf-8")
 TRIAL = load(protocols.DEFAULT_TRIAL_FILE)
@@ -81,10 +82,40 @@ def test_both_treatments_ask_for_the_same_values():
     assert all(field.not_applicable for field in placebo.contents if "cell" in field.code)
 
 
+def test_the_values_behind_severe_pneumonia_are_those_of_the_record():
+    asked = {c.code: c.measurement for c in TRIAL.eligibility if c.measurement}
+
+    assert {
+        code: ([quantity.code for quantity in m.quantities], m.at_least, m.at_most, m.sufficient_only)
+        for code, m in asked.items()
+    } == {
+        "I4A": (["respiratory_rate"], Decimal(30), None, True),
+        "I4B": (["spo2_percent"], None, Decimal(93), False),
+        "I4C": (["pao2_mmhg", "fio2"], None, Decimal(300), False),
+    }
+
+
+def test_consent_is_given_to_the_version_in_force_or_one_that_is_still_accepted():
+    older = load(
+        a_changed_file(
+            'consent_version = "1.0"',
+            'consent_version = "2.0"\nconsent_versions_accepted = ["1.1", "1.0"]',
+        )
+    )
+
+    assert accepted_consent_versions(TRIAL) == ("1.0",)
+    assert accepted_consent_versions(older) == ("2.0", "1.1", "1.0")
+
+
+def test_a_file_that_names_no_consent_version_has_one():
+    assert load(a_changed_file('consent_version = "1.0"\n', "")).consent_version == "1.0"
+
+
 def test_what_the_server_keeps_describes_the_same_trial():
     kept = from_document(TRIAL.public_document())
 
-    assert kept == dataclasses.replace(TRIAL, block_sizes=(), list_length=None)
+    emergency = protocols.Emergency()
+    assert kept == dataclasses.replace(TRIAL, block_sizes=(), list_length=None, emergency=emergency)
     assert kept.content_hash == TRIAL.content_hash
     assert from_document(PUBLIC) == kept
     assert from_document(kept.public_document().encode()) == kept
@@ -128,7 +159,10 @@ def test_the_document_is_canonical():
         ("planned = 48", "planned = ", "(file)"),
         ('version = "1.0"', 'version = " "', "version"),
         ('version = "1.0"', "version = 1.0", "version"),
-        ("ratio = [1, 1]", "ratio = [2, 1]", "ratio"),
+        ("ratio = [1, 1]", "ratio = [2, 1]", "block_sizes[0]"),
+        ("ratio = [1, 1]", "ratio = [1]", "ratio"),
+        ("ratio = [1, 1]", "ratio = [0, 1]", "ratio"),
+        ("ratio = [1, 1]", "ratio = [1, 1, 1]", "ratio"),
         ("ratio = [1, 1]", "ratio = 1", "ratio"),
         ("block_sizes = [4, 6]", "", "block_sizes"),
         ("block_sizes = [4, 6]", "block_sizes = [2, 4]", "block_sizes[0]"),
@@ -137,6 +171,17 @@ def test_the_document_is_canonical():
         ("block_sizes = [4, 6]", "block_sizes = []", "block_sizes"),
         ("block_sizes = [4, 6]", "block_sizes = [6, 4]", "block_sizes"),
         ("block_sizes = [4, 6]", "block_sizes = [4, 4]", "block_sizes"),
+        (
+            "block_sizes = [4, 6]",
+            'block_sizes = [4, 6]\ndesign = {kind = "big_stick", mti = 3}',
+            "block_sizes",
+        ),
+        ("block_sizes = [4, 6]", 'design = {kind = "urn", mti = 3}', "design.kind"),
+        ("block_sizes = [4, 6]", 'design = {kind = "big_stick", mti = 1}', "design.mti"),
+        ("block_sizes = [4, 6]", 'design = {kind = "big_stick"}', "design.mti"),
+        ("slots = 8", "", "emergency.slots"),
+        ("slots = 8", "slots = 0", "emergency.slots"),
+        ('code = "age_group"', 'code = "emergency"', "factors[0].code"),
         ("list_length = 60", "list_length = 0", "list_length"),
         ("list_length = 60", "", "list_length"),
         ("age_min = 18", "age_min = -1", "age_min"),
@@ -187,7 +232,7 @@ def test_the_document_is_canonical():
         ('code = "viability_percent"', 'code = "cells_per_ml"', "treatments.UC-MSC.contents[1].code"),
         ('kind = "decimal"', 'kind = "number"', "treatments.UC-MSC.contents[0].kind"),
         ('kind = "decimal"', 'kind = "text"', "treatments.UC-MSC.contents[0]"),
-        ('maximum = "100"', 'maximum = "-1"', "treatments.UC-MSC.contents[1].maximum"),
+        ('maximum = "100"\n', 'maximum = "-1"\n', "treatments.UC-MSC.contents[1].maximum"),
         ("not_applicable = false", 'not_applicable = "no"', "treatments.UC-MSC.contents[0].not_applicable"),
         ("[treatments.PLACEBO]", "[treatments.SALINE]", "treatments.SALINE.contents"),
         ('time_zone = "Asia/Shanghai"', 'time_zone = "Asia/Wuhan"', "sites[0].time_zone"),
@@ -199,6 +244,33 @@ def test_the_document_is_canonical():
         ('lot = "NCT04293692"', 'lot = "NCT04293692-0123456789"', "kits.lot"),
         ("[kits]", "[kit]", "kit"),
         ("[label]", "[[label]]", "label"),
+        ('consent_version = "1.0"', 'consent_version = "1 0"', "consent_version"),
+        (
+            'consent_version = "1.0"',
+            'consent_version = "1.0"\nconsent_versions_accepted = ["0.9", "1.0"]',
+            "consent_versions_accepted[1]",
+        ),
+        (
+            'consent_version = "1.0"',
+            'consent_version = "1.0"\nconsent_versions_accepted = ["0.9,"]',
+            "consent_versions_accepted[0]",
+        ),
+        ('at_least = "30"', "", "eligibility[3].measurement"),
+        ('at_least = "30"', 'at_least = "30"\nat_most = "90"', "eligibility[3].measurement"),
+        ('at_least = "30"', 'at_least = "thirty"', "eligibility[3].measurement.at_least"),
+        ('at_least = "30"', 'at_least = "30"\nroughly = true', "eligibility[3].measurement.roughly"),
+        ('unit = "/min", ', "", "eligibility[3].measurement.value.unit"),
+        ('maximum = "90"', 'maximum = "4"', "eligibility[3].measurement"),
+        ('code = "respiratory_rate"', 'code = "Respiratory rate"', "eligibility[3].measurement"),
+        ('code = "spo2_percent"', 'code = "respiratory_rate"', "eligibility[4].measurement"),
+        ('code = "fio2"', 'code = "pao2_mmhg"', "eligibility[5].measurement"),
+        ('minimum = "0.21"', 'minimum = "0"', "eligibility[5].measurement"),
+        (
+            'derived_from = "birth_date"\n\n[[eligibility]]\ncode = "I2"',
+            'derived_from = "birth_date"\nmeasurement = { at_least = "18", value = { code = "age",'
+            ' unit = "a", minimum = "0", maximum = "120" } }\n\n[[eligibility]]\ncode = "I2"',
+            "eligibility[0].measurement",
+        ),
         ('statement = "For clinical trial use only"', "", "label.statement"),
     ],
 )
@@ -211,14 +283,17 @@ def test_a_wrong_file_is_refused_with_the_place(old, new, place):
     assert str(refusal.value) == f"{place}: {refusal.value.reason}"
 
 
-@pytest.mark.parametrize("name", ["block_sizes", "list_length"])
-def test_a_public_document_with_a_design_is_refused(name):
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [("block_sizes", "block_sizes"), ("list_length", "list_length"), ("emergency", "emergency.slots")],
+)
+def test_a_public_document_with_a_design_is_refused(name, place):
     document = PUBLIC | {name: tomllib.loads(TEXT)[name]}
 
     with pytest.raises(ProtocolError) as refusal:
         from_document(document)
 
-    assert refusal.value.place == name
+    assert refusal.value.place == place
 
 
 @pytest.mark.parametrize(

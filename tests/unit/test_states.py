@@ -17,6 +17,7 @@ HOUR = dt.timedelta(hours=1)
 # Written from the contract: act, the statuses it may start from, the status it leads to.
 INFUSION = """
 open              scheduled                                                   open
+replan            scheduled,open                                              scheduled
 order             open                                                        ordered
 cancel_order      ordered                                                     open
 release           ordered                                                     released

@@ -61,6 +61,26 @@ def test_slots_are_used_in_order_in_each_stratum(judge):
     assert judge.told(first) == ["stratum age=18-59 gives slot 1 where slot 0 is next"]
 
 
+def a_spoiled_slot(slot: int, stratum: str = "emergency=PUREN") -> dict[str, Any]:
+    return an_event("slot.spoiled", about={"stratum": stratum}, data={"slot": slot})
+
+
+@pytest.mark.requirement(11, 83)
+def test_of_an_emergency_list_alone_a_slot_may_be_spoiled_and_in_order(judge):
+    envelopes = {"stratum": "emergency=PUREN"}
+    used = [*a_trial(), a_spoiled_slot(0), an_allocation("p-4", slot=1, **envelopes), a_spoiled_slot(2)]
+
+    assert judge.told(used) == []
+    assert judge.told([*used, an_allocation("p-5", slot=2, **envelopes)]) == [
+        "stratum emergency=PUREN gives slot 2 where slot 3 is next"
+    ]
+    assert judge.told([*used, a_spoiled_slot(4)]) == [
+        "stratum emergency=PUREN gives slot 4 where slot 3 is next"
+    ]
+    for wrong in (a_spoiled_slot(2, "age=18-59"), an_event("slot.spoiled")):
+        assert judge.told([*used, wrong]) == ["a slot is spoiled that is none of an emergency list"]
+
+
 def test_a_participant_is_randomized_once(judge):
     events = [*a_trial(), an_allocation("p-1", slot=1, stratum="age=60-75")]
 

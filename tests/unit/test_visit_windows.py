@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supply.domain.visit_windows import IntervalTooShort, VisitWindow, check_interval, visit_windows
+from supply.domain.visit_windows import (
+    IntervalTooShort,
+    VisitWindow,
+    check_interval,
+    in_other_zone,
+    visit_windows,
+)
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,31 @@ def test_days_before_and_after_widen_the_window_by_whole_local_days() -> None:
     wide = windows("2026-03-01T12:00", "UTC", (Planned(2, 3, opens_days_before=1, closes_days_after=0),))[0]
 
     assert (wide.opens_at, wide.closes_at) == (utc("2026-03-02T00:00"), utc("2026-03-04T00:00"))
+
+
+@pytest.mark.requirement(43, 48)
+def test_a_window_that_moves_to_another_zone_keeps_its_dates_and_its_time_of_day() -> None:
+    wuhan = windows("2026-03-02T12:00", "Asia/Shanghai", PLAN)[1]
+
+    moved = in_other_zone(
+        wuhan.opens_at, wuhan.target_at, wuhan.closes_at, old="Asia/Shanghai", new="Europe/Berlin"
+    )
+
+    there = windows("2026-03-02T12:00", "Europe/Berlin", PLAN)[1]
+    assert moved == (there.opens_at, there.target_at, there.closes_at)
+    assert moved[0] - wuhan.opens_at == dt.timedelta(hours=7)
+
+
+@pytest.mark.requirement(43)
+def test_a_day_without_midnight_is_a_whole_day_again_where_there_is_one() -> None:
+    # In Cairo the clocks went from 23:59 to 01:00 on that night.
+    cairo = windows("2026-04-23T12:00", "Africa/Cairo", (Planned(1, 2),))[0]
+
+    opens, _, closes = in_other_zone(
+        cairo.opens_at, cairo.target_at, cairo.closes_at, old="Africa/Cairo", new="Asia/Shanghai"
+    )
+
+    assert (opens, closes) == (utc("2026-04-23T16:00"), utc("2026-04-25T16:00"))
 
 
 @given(

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from randomization.domain.sealed_list import Commitment
 from trialsite.audit import verify
 from trialsite.audit.canonical import canonical
 from trialsite.audit.merkle import leaf_hash, root_of
@@ -27,8 +28,18 @@ ATTACKER = SigningKey(ORIGIN, bytes(32))
 STATISTICIAN = SigningKey(f"{ORIGIN}/statistician", bytes(range(1, 33)))
 NOON = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
 LIST_ROOT = hashlib.sha256(b"a list").digest()
+ZEROS = bytes(32)
 COMMITMENT = sign_note(
-    f"irt-list-commitment/v1\nNCT04293692\n{base64.b64encode(LIST_ROOT).decode()}\n{'0' * 64}\n48\n",
+    Commitment(
+        study="NCT04293692",
+        root=LIST_ROOT,
+        commitment=ZEROS,
+        leaves=48,
+        software=ZEROS,
+        spec=ZEROS,
+        trial=ZEROS.hex(),
+        slots=ZEROS,
+    ).text,
     STATISTICIAN,
 )
 AUDITOR = PublicKey("auditor-1", "x25519", bytes(range(32)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TypeVar
 
 from django.db.models import Model, QuerySet
@@ -29,9 +30,14 @@ def may(by: User, permission: Permission, *, site: str | None = None) -> bool:
     return any(_allows(grant, permission, site) for grant in by.roles)
 
 
-def acting_role(by: User, permission: Permission, *, site: str) -> str:
-    """Return the role by which the person may do it there; the first in the alphabet of several."""
-    return min(grant.role for grant in by.roles if _allows(grant, permission, site))
+def acting_role(by: User, permission: Permission, *, site: str, or_at: Collection[str] = ()) -> str:
+    """
+    Return the role by which the person may do it there; the first in the alphabet of several.
+
+    :param or_at: other sites at which it may be done, such as where a participant was before.
+    """
+    sites = {site, *or_at}
+    return min(grant.role for grant in by.roles if any(_allows(grant, permission, one) for one in sites))
 
 
 def require(by: User, permission: Permission, *, site: str | None = None) -> None:

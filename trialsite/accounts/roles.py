@@ -54,6 +54,7 @@ class Permission(StrEnum):
     ADVANCE_CLOCK = "advance the evaluation's trial clock"
     PREPARE = "prepare, verify, cover and label bags"
     RECEIVE_LOTS = "receive and see lots"
+    SEE_EMERGENCY_LIST = "see the emergency envelopes and which are used"
     BREAK_CODE = "break one participant's code in an emergency"
     SEE_UNBLINDINGS = "see that codes were broken, for whom and when"
     SEE_OWN_UNBLINDINGS = "see one's own code breaks"
@@ -81,9 +82,9 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.STUDY_MANAGER: EVERYONE
     | {P.SEE_PARTICIPANTS, P.SEE_INFUSIONS, P.SEE_EVENTS, P.SEE_UNBLINDINGS, P.ACTIVATE}
     | {P.SEE_ENROLMENT, P.MANAGE_ENROLMENT, P.TRANSFER},
-    Role.PREPARER: EVERYONE | {P.PREPARE, P.RECEIVE_LOTS},
-    Role.UNMASKED_MONITOR: EVERYONE,
-    Role.STATISTICIAN: EVERYONE | {P.ACTIVATE},
+    Role.PREPARER: EVERYONE | {P.PREPARE, P.RECEIVE_LOTS, P.SEE_EMERGENCY_LIST},
+    Role.UNMASKED_MONITOR: EVERYONE | {P.SEE_EMERGENCY_LIST},
+    Role.STATISTICIAN: EVERYONE | {P.ACTIVATE, P.SEE_EMERGENCY_LIST},
     Role.DSMB_STATISTICIAN: EVERYONE,
     Role.SAFETY_OFFICER: EVERYONE | {P.SEE_UNBLINDINGS, P.PRINT_ENVELOPES},
     Role.EMERGENCY_DESK: EVERYONE | {P.BREAK_CODE, P.SEE_OWN_UNBLINDINGS, P.PRINT_ENVELOPES},

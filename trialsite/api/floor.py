@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -29,6 +29,7 @@ from trialsite.api.models import IdempotentRequest
 from trialsite.audit import services as audit
 from trialsite.clock.services import real_now
 from trialsite.errors import Refused
+from trialsite.outbox import services as outbox
 
 LONGEST_KEY = 255
 MOST_TRIES = 5
@@ -73,12 +74,6 @@ class Outcome:
     resource: str = ""
 
 
-@dataclass(frozen=True)
-class _Claim:
-    row: IdempotentRequest
-    first: bool
-
-
 def perform(
     request: Request, work: Callable[[], Outcome], *, replay: Callable[[str], Outcome] | None = None
 ) -> Response:
@@ -101,9 +96,9 @@ def perform(
     call = _Call(request)
 
     def once() -> Outcome:
-        claim = call.claim()
-        if not claim.first:
-            return call.kept(claim.row, replay)
+        earlier = call.claim()
+        if earlier:
+            return call.kept(earlier, replay)
         outcome = work()
         call.keep(outcome, body=replay is None)
         return outcome
@@ -131,16 +126,16 @@ def perform_in_two(
     """
     call = _Call(request)
 
-    def first() -> _Claim:
-        claim = call.claim()
-        if claim.first:
-            claim.row.resource = intent()
-            claim.row.save(update_fields=["resource"])
-        return claim
+    def first() -> tuple[str, bool]:
+        earlier = call.claim()
+        if earlier:
+            return earlier.resource, False
+        resource = intent()
+        call.write(resource=resource)
+        return resource, True
 
-    claim = durable(first)
-    resource = claim.row.resource
-    if not claim.first:
+    resource, is_first = durable(first)
+    if not is_first:
         return _respond(replay(resource))
     between(resource)
 
@@ -171,17 +166,20 @@ def _durable(work: Callable[[], T], *, refused: Callable[[Refused], None] | None
                 raise
             time.sleep(0.01 * (MOST_TRIES - left))
         except Refused as refusal:
-            if refusal.events:
+            if refusal.events or refusal.messages:
                 with transaction.atomic(durable=True):
-                    if refused:
+                    # A message is written once whatever the number of refusals: nothing is kept for it.
+                    if refused and refusal.events:
                         refused(refusal)
-                    _record(refusal.events)
+                    _leave(refusal)
             raise
     raise AssertionError("unreachable: the last try returns or raises")
 
 
-def _record(events: Iterable[dict[str, Any]]) -> None:
-    for event in events:
+def _leave(refusal: Refused) -> None:
+    for message in refusal.messages:
+        outbox.queue(**message)
+    for event in refusal.events:
         (audit.record_sealed if "event_id" in event else audit.record)(**event)
 
 
@@ -189,13 +187,12 @@ class _Call:
     """One request as the idempotency row sees it: whose, under which key, asking what."""
 
     def __init__(self, request: Request) -> None:
-        self.user = person(request)
-        self.key = _key(request)
+        self._name = (person(request).pk, settings.FACE, _key(request))
         self.message = _message(request)
         # A signature is no part of the comparison, so a refused one must stay repeatable.
         self.signed = "signature" in request.data
 
-    def claim(self) -> _Claim:
+    def claim(self) -> IdempotentRequest | None:
         """
         Insert the row, or, after waiting for whoever is inserting it, return theirs.
 
@@ -205,28 +202,37 @@ class _Call:
             cursor.execute(
                 "INSERT INTO api_idempotentrequest (user_id, face, key, fingerprint, resource, created_at)"
                 " VALUES (%s, %s, %s, %s, '', %s) ON CONFLICT (user_id, face, key) DO NOTHING",
-                [self.user.pk, settings.FACE, self.key, _fingerprint(self.message), real_now()],
+                [*self._name, _fingerprint(self.message), real_now()],
             )
-            first = cursor.rowcount == 1
-        row = IdempotentRequest.objects.get(user=self.user, face=settings.FACE, key=self.key)
-        if not first and not self._same(row.fingerprint):
+            if cursor.rowcount == 1:
+                return None
+        user, face, key = self._name
+        earlier = IdempotentRequest.objects.get(user=user, face=face, key=key)
+        if not self._same(earlier.fingerprint):
             raise IdempotencyKeyReused("This Idempotency-Key was used with another request.")
-        return _Claim(row, first)
+        return earlier
 
     def keep(self, outcome: Outcome, *, body: bool) -> None:
         """Write the answer into the claimed row."""
-        IdempotentRequest.objects.filter(user=self.user, face=settings.FACE, key=self.key).update(
-            status=outcome.status,
-            answer=json.dumps(outcome.body) if body else None,
-            resource=outcome.resource,
-        )
+        answer = json.dumps(outcome.body) if body else None
+        self.write(status=outcome.status, answer=answer, resource=outcome.resource)
+
+    def write(self, **columns: Any) -> None:
+        """Write columns of the claimed row."""
+        changes = ", ".join(f"{column} = %s" for column in columns)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"UPDATE api_idempotentrequest SET {changes}"  # noqa: S608 - names of our own columns
+                " WHERE user_id = %s AND face = %s AND key = %s",
+                [*columns.values(), *self._name],
+            )
 
     def keep_refusal(self, refusal: Refused) -> None:
         """Keep a refusal that is about to leave facts on the trail, so that it leaves them once."""
         # Which refusal a preparer met may tell what the bag was to hold, so that face keeps none.
         if settings.FACE == "unmasked" or self.signed or refusal.status != 409:
             return
-        if self.claim().first:
+        if self.claim() is None:
             self.keep(Outcome(refusal.status, errors.problem_of(refusal)), body=True)
 
     def kept(self, row: IdempotentRequest, replay: Callable[[str], Outcome] | None) -> Outcome:

@@ -1,9 +1,9 @@
 """
 The trail's bundle as an untrusted file: what the verifier and the auditor's reader read it through.
 
-A bundle is a zip of ``entries.jsonl``, ``checkpoints/*.note``, ``keys.txt``, ``commitment.note`` and
-``manifest.note``. Nothing is unpacked to disk and entries are read one at a time, so that a large
-trail, or a hostile one, costs time and not memory. Standard library only.
+A bundle is a zip of ``entries.jsonl``, ``checkpoints/*.note``, ``keys.txt``, ``commitment.note``,
+``commitments/*.note`` and ``manifest.note``. Nothing is unpacked to disk and entries are read one at a
+time, so that a large trail, or a hostile one, costs time and not memory. Standard library only.
 """
 
 from __future__ import annotations

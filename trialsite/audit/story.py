@@ -3,7 +3,9 @@ What a trail may tell, event by event, as far as it can be checked without a key
 
 * The first event is the genesis event, there is one, and it names the log and the study.
 * The list is committed to once, and it and the activation come before the first participant is randomized.
-* In each stratum the slots are used in order, 0, 1, 2, …, and a participant gets one, once.
+* In each stratum the slots are used in order, 0, 1, 2, …, and a participant gets one, once. Of a list
+  that was reserved for the time when the system is down a slot may be spoiled instead.
+* Of lists, versions and enrolment: what ``story_trial`` says.
 * A kit is released before it is dispensed and dispensed before it is infused, and infused once.
 * A sealed event shows nothing but its kind, time and id; its envelope is its own, has one size and is for
   the same readers, two or more, as all of its kind.
@@ -22,12 +24,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from trialsite.audit.kinds import SEALED, Kind
+from trialsite.audit.story_trial import TrialStory
 from trialsite.audit.strict_json import NotCanonical, parse
 
 EVENT_VERSION = 1
 
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 _NAMES = ("origin", "study")
+_RESERVED: Final = "emergency="
 _SEALED_FIELDS = {"v", "k", "t", "id", "sealed"}
 _ENVELOPE_FIELDS = {"h", "w", "c"}
 # docs/specs/sealed.md: HPKE adds 48 bytes to a data key of 32; a body of 2048 has a nonce and a tag.
@@ -45,6 +49,7 @@ class Story:
         self.kinds: Counter[Kind] = Counter()
         self.genesis: dict[str, Any] = {}
         self.commitment: dict[str, Any] = {}
+        self.trial = TrialStory()
         self._slots: Counter[str] = Counter()
         self._participants: set[str] = set()
         self._released: set[str] = set()
@@ -56,7 +61,13 @@ class Story:
         self._rules: dict[Kind, Callable[[dict[str, Any]], Iterator[str]]] = {
             Kind.GENESIS: self._begun,
             Kind.LIST_COMMITTED: self._list_committed,
+            Kind.LIST_EXTENDED: self.trial.extended,
+            Kind.TRIAL_ACTIVATED: self.trial.activated,
+            Kind.TRIAL_APPROVED: self.trial.approved,
+            Kind.TRIAL_AMENDED: self.trial.amended,
+            Kind.ENROLMENT_CHANGED: self.trial.enrolment_changed,
             Kind.PARTICIPANT_RANDOMIZED: self._randomized,
+            Kind.SLOT_SPOILED: self._spoiled,
             Kind.KIT_RELEASED: self._kit_released,
             Kind.KIT_DISPENSED: self._kit_dispensed,
             Kind.INFUSION_STARTED: self._infusion_started,
@@ -92,6 +103,7 @@ class Story:
             yield "a list is committed to a second time"
             return
         self.commitment = event["data"]
+        self.trial.committed(self.commitment)
         if self._participants:
             yield "the list is committed to after a participant was randomized"
 
@@ -105,13 +117,24 @@ class Story:
             yield "a participant is randomized before the list is committed to"
         if not self.kinds[Kind.TRIAL_ACTIVATED]:
             yield "a participant is randomized before the trial is activated"
+        yield from self.trial.randomized(event)
+        yield from self._used(stratum, slot)
+        if participant in self._participants:
+            yield f"participant {participant} is randomized a second time"
+        self._participants.add(participant)
+
+    def _spoiled(self, event: dict[str, Any]) -> Iterator[str]:
+        stratum, slot = _text(event, "stratum"), event["data"].get("slot")
+        if stratum is None or not stratum.startswith(_RESERVED) or type(slot) is not int:
+            yield "a slot is spoiled that is none of an emergency list"
+            return
+        yield from self._used(stratum, slot)
+
+    def _used(self, stratum: str, slot: int) -> Iterator[str]:
         if slot != self._slots[stratum]:
             yield f"stratum {stratum} gives slot {slot} where slot {self._slots[stratum]} is next"
         # Go on from what was given, so that one fault is told once.
         self._slots[stratum] = slot + 1
-        if participant in self._participants:
-            yield f"participant {participant} is randomized a second time"
-        self._participants.add(participant)
 
     def _kit_released(self, event: dict[str, Any]) -> Iterator[str]:
         yield from self._kit(event, before=None, after=self._released, fault="")

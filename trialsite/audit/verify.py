@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import base64
 import datetime as dt
-import hashlib
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -28,14 +27,15 @@ from typing import Any, NamedTuple
 
 from trialsite.audit import notes
 from trialsite.audit.brought import Brought, bring, log_keys, vkeys
-from trialsite.audit.bundle import COMMITMENT, ENTRIES, KEYS, MANIFEST, Bundle, Unreadable, parse_manifest
+from trialsite.audit.bundle import ENTRIES, KEYS, MANIFEST, Bundle, parse_manifest
+from trialsite.audit.commitments import COMMITMENT_TITLE as COMMITMENT_TITLE  # part of this module's face
+from trialsite.audit.commitments import check_commitments, check_statistician, text_of
 from trialsite.audit.findings import Report
-from trialsite.audit.kinds import SEALED, Kind
+from trialsite.audit.kinds import SEALED
 from trialsite.audit.merkle import Frontier, leaf_hash
 from trialsite.audit.story import Story, moment
 from trialsite.audit.strict_json import NotCanonical, parse
 
-COMMITMENT_TITLE = "irt-list-commitment/v1"
 # Two events' times are taken before the lock that orders them, so they may cross a little.
 _TOLERANCE = dt.timedelta(minutes=5)
 
@@ -80,9 +80,8 @@ def verify(bundle_path: Path, keys_dir: Path | None, report: Report) -> None:
         story = _check_entries(bundle, evidence, report)
         _check_genesis(story, evidence, report)
         with report.going_on():
-            note = _check_commitment(bundle, story, published, report)
-            if note:
-                _check_statistician(note, brought.statistician, evidence, report)
+            found = check_commitments(bundle, story, published, report)
+            check_statistician(found, brought.statistician, evidence.origin, report)
         _say_what_is_sealed(story, report)
 
 
@@ -119,23 +118,16 @@ def _check_kept(brought: Brought, evidence: Evidence, report: Report) -> list[tu
     published = []
     for name, note in brought.notes:
         if note.startswith(f"{COMMITMENT_TITLE}\n".encode()):
-            published.append((name, _text_of(note, name)))
+            published.append((name, text_of(note, name)))
         else:
             _checkpoint(note, f"kept {name}", evidence, report, kept=name)
     return published
 
 
-def _text_of(note: bytes, where: str) -> str:
-    try:
-        return notes.split_note(note)[0]
-    except notes.NoteInvalid as error:
-        raise Unreadable(f"{where}: {error}") from None
-
-
 def _check_manifest(bundle: Bundle, evidence: Evidence, report: Report) -> None:
     """Check that the log's key signed every byte of every file, and that no file is missing or extra."""
     note = bundle.read(MANIFEST)
-    listed = parse_manifest(_text_of(note, MANIFEST))
+    listed = parse_manifest(text_of(note, MANIFEST))
     try:
         signed = notes.open_note(note, evidence.keys)
         if not any(signature.key.name == evidence.origin for signature in signed.signatures):
@@ -220,54 +212,6 @@ def _check_time(
     if at < latest - _TOLERANCE:
         report.say("note", f"{where}: its time lies before that of an earlier event")
     return max(at, latest)
-
-
-def _check_commitment(
-    bundle: Bundle, story: Story, published: Sequence[tuple[str, str]], report: Report
-) -> bytes:
-    """Compare the commitment with the event that put it on the trail, and with the kept one; return it."""
-    note = bundle.read(COMMITMENT) if COMMITMENT in bundle.names else b""
-    if not note:
-        if story.kinds[Kind.LIST_COMMITTED] or published:
-            report.violation(COMMITMENT, "missing, but a list was committed to")
-        return b""
-    text = _text_of(note, COMMITMENT)
-    for name, kept in published:
-        if kept != text:
-            report.violation(COMMITMENT, f"not what was published: kept {name} differs")
-        else:
-            report.tell("note", f"kept commitment {name} agrees")
-    if not story.kinds[Kind.LIST_COMMITTED]:
-        report.violation(COMMITMENT, "no list.committed event puts it on the trail")
-    elif not _matches(note, text, story.commitment):
-        report.violation(COMMITMENT, "not what the trail's list.committed event says")
-    return note
-
-
-def _check_statistician(
-    note: bytes, brought: Sequence[notes.VerifierKey], evidence: Evidence, report: Report
-) -> None:
-    """Check the commitment's signature by a key that did not come from the log, nor with its bundle."""
-    if not brought:
-        report.say("note", f"{COMMITMENT}: no statistician's key was given, so only the log vouches for it")
-        return
-    try:
-        notes.open_note(note, [key for key in brought if key.name != evidence.origin])
-    except notes.NoteInvalid as error:
-        report.violation(COMMITMENT, f"not signed by the statistician's key that was brought: {error}")
-
-
-def _matches(note: bytes, text: str, data: dict[str, Any]) -> bool:
-    """Compare what the event tells: the list's root (hex or base64), and the whole note or its SHA-256."""
-    lines = text.split("\n")
-    try:
-        root = base64.b64decode(lines[2], validate=True)
-    except (IndexError, ValueError):
-        return False
-    whole = {"note": note.decode(), "note_sha256": hashlib.sha256(note).hexdigest()}
-    told = [data[name] == same for name, same in whole.items() if name in data]
-    same_root = len(root) == notes.ROOT_BYTES and data.get("root") in (root.hex(), lines[2])
-    return same_root and any(told) and all(told)
 
 
 def _say_what_is_sealed(story: Story, report: Report) -> None:

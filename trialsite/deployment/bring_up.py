@@ -20,6 +20,8 @@ import psycopg
 from trialsite.deployment import roles
 from trialsite.deployment.evaluation import DATABASE, ROOT, Evaluation, one_time_code, write_private
 from trialsite.deployment.postgres import Postgres
+from trialsite.deployment.uncapped import write_without_caps
+from trialsite.protocol import ProtocolError
 
 PERSON = "Evaluation"
 SIGNER = "statistician"
@@ -45,8 +47,10 @@ def set_up_trial(evaluation: Evaluation, *, capacity: int) -> None:
     """
     Make the keys, the sealed list, the trail's first event, the accounts and the active trial.
 
+    The caps of the trial file are lifted: ``capacity`` says how many an evaluation enrols.
+
     :param capacity: how many participants any one stratum has slots for.
-    :raises BringUpFailed: naming the step's log.
+    :raises BringUpFailed: naming the step's log, or what is wrong with the trial file.
     """
     steps: dict[str, Callable[[], None]] = {
         "keys": lambda: _make_keys(evaluation),
@@ -60,12 +64,26 @@ def set_up_trial(evaluation: Evaluation, *, capacity: int) -> None:
     }
     done_file = evaluation.data / "set-up.json"
     done: list[str] = json.loads(done_file.read_text()) if done_file.exists() else []
+    _lift_caps(evaluation, anew="trial" not in done)
     for name, step in steps.items():
         if name not in done:
             logger.info("Set-up: %s.", name)
             step()
             done.append(name)
             write_private(done_file, done)
+
+
+def _lift_caps(evaluation: Evaluation, *, anew: bool) -> None:
+    """From here on the evaluation's trial file is its own copy, which has no caps."""
+    copy = evaluation.offline / "trial.toml"
+    if anew:
+        logger.info("Set-up: the trial file's caps are lifted for the evaluation.")
+        try:
+            write_without_caps(evaluation.trial_file, copy)
+        except (ProtocolError, OSError) as error:
+            message = f"{evaluation.trial_file}: {error}"
+            raise BringUpFailed(message) from None
+    evaluation.trial_file = copy
 
 
 def _make_keys(evaluation: Evaluation) -> None:

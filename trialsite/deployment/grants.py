@@ -92,10 +92,10 @@ TABLES: dict[str, Row] = {
     "randomization_accidentalunblinding": Row(APPEND, READ, ""),
     # Infusions, orders and kits: both sides see what was released. Preparation is the unmasked side's.
     "supply_infusion": Row(
-        "SELECT, INSERT, UPDATE (site_id, status, kit_id, dispensed_at, started_at, ended_at, volume_ml,"
-        " outcome, reason, deviations, reminded_at)",
+        "SELECT, INSERT, UPDATE (site_id, opens_at, target_at, closes_at, status, kit_id, dispensed_at,"
+        " started_at, ended_at, volume_ml, outcome, reason, deviations, reminded_at)",
         "SELECT, UPDATE (status, kit_id)",
-        "SELECT, UPDATE (status, kit_id, deviations, reminded_at)",
+        "SELECT, UPDATE (site_id, opens_at, target_at, closes_at, status, kit_id, deviations, reminded_at)",
     ),
     "supply_order": Row(
         "SELECT, INSERT, UPDATE (closed_at, cancelled, cancel_reason)",

@@ -31,6 +31,7 @@ OFFLINE = (
     ("release-2", "x25519"),
     ("release-3", "x25519"),
     ("statistician-1", "ed25519"),
+    ("emergency-1", "x25519"),
 )
 
 
@@ -59,6 +60,7 @@ def make_keys(*, keys: Path, offline: Path, origin: str, at: dt.datetime) -> Non
         release=(first, second, third),
         log=VerifierKey(origin, log.public_bytes()).vkey,
         statistician=VerifierKey(f"{origin}/statistician", made["statistician-1"].public_bytes()).vkey,
+        emergency=_public(made["emergency-1"]),
     ).dump(keys / PUBLIC_KEYS)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 
 from trialsite.api import common
-from trialsite.api.unmasked import audit_trail, lots, preparations, sessions, unblindings
+from trialsite.api.unmasked import audit_trail, emergency, lots, preparations, sessions, unblindings
 
 api = [
     *common.urlpatterns,
     *sessions.urlpatterns,
     *preparations.urlpatterns,
     *lots.urlpatterns,
+    *emergency.urlpatterns,
     *unblindings.urlpatterns,
     *audit_trail.urlpatterns,
 ]

@@ -21,11 +21,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         command_line.add_arguments(parser)
+        parser.add_argument(
+            "--sites",
+            nargs="+",
+            metavar="CODE",
+            help="sites that enrol from now on (default: all of the file)",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002 - Django's signature
         try:
             by = command_line.signer(options)
-            version = activate_trial(by=by, at=trial_now())
+            version = activate_trial(by=by, at=trial_now(), sites=options["sites"])
         except Refused as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"{version} is active; signed by {by}.")

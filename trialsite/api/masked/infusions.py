@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from supply.domain.infusion_states import InfusionStatus
 from supply.domain.scans import LONGEST_SCAN
 from supply.models import Infusion
-from supply.selectors import infusions_visible_to
+from supply.selectors import infusion_as_it_stands, infusions_visible_to
 from supply.services import bedside, dispensing, ordering
 from trialsite.accounts.roles import Permission
 from trialsite.api.floor import Outcome, perform
@@ -98,7 +98,7 @@ class InfusionAct(Endpoint):
 
         def work() -> Outcome:
             service(infusion_id=infusion_id, by=by, at=at, **stated)
-            return Outcome(201 if self.created else 200, _shown(request, infusion_id, at))
+            return Outcome(201 if self.created else 200, _shown(infusion_id, at))
 
         return perform(request, work)
 
@@ -195,9 +195,8 @@ def _stop(*, outcome: str, **stated: Any) -> Infusion:
     return bedside.stop_infusion(outcome=bedside.Outcome(outcome), **stated)
 
 
-def _shown(request: Request, infusion_id: uuid.UUID, at: dt.datetime) -> dict[str, Any]:
-    infusion = infusions_visible_to(person(request), at=at).get(pk=infusion_id)
-    return dict(InfusionOutput(infusion).data)
+def _shown(infusion_id: uuid.UUID, at: dt.datetime) -> dict[str, Any]:
+    return dict(InfusionOutput(infusion_as_it_stands(infusion_id, at=at)).data)
 
 
 urlpatterns = [

@@ -13,16 +13,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from randomization.identity import LONGEST_IDENTIFIER
-from randomization.models import Participant
-from randomization.selectors import participants_visible_to
+from randomization.models import Consent, Participant, RandomizationError
+from randomization.selectors import participant_visible_to, participants_visible_to
 from randomization.services.screening import screen_participant
 from supply.services.enrolment import randomize_participant
 from supply.services.withdrawal import discontinue_participant
 from trialsite.accounts.roles import Permission
 from trialsite.api.floor import Outcome, perform
+from trialsite.api.masked.consents import ConsentInput
+from trialsite.api.masked.screening import LONGEST_VALUE
 from trialsite.api.views import Endpoint, ListEndpoint, checked, person
 from trialsite.clock.services import trial_now
-from trialsite.errors import NotFound
 
 
 class Filters(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
@@ -30,6 +31,24 @@ class Filters(filters.FilterSet):  # type: ignore[misc]  # django-filter has no 
     status = filters.ChoiceFilter(choices=Participant.Status.choices)
     screening_number = filters.CharFilter()
     randomization_number = filters.CharFilter(field_name="allocation__randomization_number")
+
+
+class ErrorInForce(serializers.Serializer[Any]):
+    """That something was wrong with the randomization; the whole report is in ``randomization-errors``."""
+
+    id = serializers.UUIDField()
+    kind = serializers.ChoiceField(choices=RandomizationError.Kind.choices)
+    known_at = serializers.DateTimeField()
+    recorded_at = serializers.DateTimeField()
+
+
+class ConsentStanding(serializers.Serializer[Any]):
+    """The consent given last; the whole history is in ``consents``."""
+
+    version = serializers.CharField()
+    given_by = serializers.ChoiceField(choices=Consent.Giver.choices)
+    at = serializers.DateTimeField()
+    withdrawn_at = serializers.DateTimeField(allow_null=True)
 
 
 class ParticipantOutput(serializers.Serializer[Any]):
@@ -44,6 +63,20 @@ class ParticipantOutput(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
     randomization_number = serializers.CharField(source="allocation.randomization_number", allow_null=True)
     randomized_at = serializers.DateTimeField(source="allocation.randomized_at", allow_null=True)
+    true_stratum = serializers.DictField(
+        child=serializers.CharField(),
+        source="true_stratum_levels",
+        allow_null=True,
+        help_text="Where it proved to be another than the one that was used",
+    )
+    randomization_errors = ErrorInForce(many=True, source="errors_in_force")
+    rescreens = serializers.CharField(
+        source="rescreens_number",
+        allow_null=True,
+        help_text="Number of the same person's earlier screening that failed, if at a site of who asks",
+    )
+    consent = ConsentStanding(allow_null=True)
+    measurements = serializers.DictField(child=serializers.CharField())
 
 
 class Participants(ListEndpoint):
@@ -68,6 +101,14 @@ class Participants(ListEndpoint):
         strata = serializers.DictField(
             child=serializers.CharField(max_length=64), help_text="The factors that are not derived"
         )
+        measurements = serializers.DictField(
+            child=serializers.CharField(max_length=LONGEST_VALUE),
+            required=False,
+            help_text="Values behind criteria, by code, as decimals; none are needed",
+        )
+        consent = ConsentInput(
+            required=False, help_text="Without it the participant gave it, to the version in force"
+        )
 
     def get_queryset(self) -> QuerySet[Participant]:
         return participants_visible_to(self.person)
@@ -77,7 +118,7 @@ class Participants(ListEndpoint):
 
         def screen() -> Outcome:
             participant = screen_participant(by=by, at=at, **stated)
-            return Outcome(201, dict(self.Output(participant).data))
+            return Outcome(201, dict(self.Output(participant_visible_to(by, participant.pk)).data))
 
         return perform(request, screen)
 
@@ -89,10 +130,7 @@ class OneParticipant(Endpoint):
     Output = ParticipantOutput
 
     def get(self, request: Request, participant_id: uuid.UUID) -> Response:
-        participant = participants_visible_to(person(request)).filter(pk=participant_id).first()
-        if participant is None:
-            raise NotFound("There is no such participant.")
-        return Response(self.Output(participant).data)
+        return Response(self.Output(participant_visible_to(person(request), participant_id)).data)
 
 
 class Randomize(Endpoint):

@@ -12,6 +12,26 @@ from rest_framework.response import Response
 from randomization.selectors import current_trial
 from trialsite.accounts.roles import Permission
 from trialsite.api.views import Endpoint
+from trialsite.protocol_screening import accepted_consent_versions
+
+
+class QuantityOutput(serializers.Serializer[Any]):
+    """Something that is measured, and what is plausible."""
+
+    code = serializers.CharField()
+    unit = serializers.CharField()
+    minimum = serializers.CharField()
+    maximum = serializers.CharField()
+
+
+class MeasurementOutput(serializers.Serializer[Any]):
+    """The value behind a criterion, and its limit; the limit itself meets it."""
+
+    value = QuantityOutput()
+    divided_by = QuantityOutput(allow_null=True)
+    at_least = serializers.CharField(allow_null=True)
+    at_most = serializers.CharField(allow_null=True)
+    sufficient_only = serializers.BooleanField(help_text="Whether other findings meet the criterion too")
 
 
 class Trial(Endpoint):
@@ -31,6 +51,7 @@ class Trial(Endpoint):
             group = serializers.CharField()
             combine = serializers.ChoiceField(choices=["all", "any"])
             text = serializers.CharField()
+            measurement = MeasurementOutput(allow_null=True)
 
         class PlannedInfusion(serializers.Serializer[Any]):
             number = serializers.IntegerField()
@@ -48,6 +69,10 @@ class Trial(Endpoint):
         eligibility = Criterion(many=True)
         infusions = PlannedInfusion(many=True)
         sites = TrialSite(many=True)
+        consent_version = serializers.CharField(help_text="The version in force")
+        consent_versions = serializers.ListField(
+            child=serializers.CharField(), help_text="All under which consent may be given"
+        )
 
     def get(self, request: Request) -> Response:  # noqa: ARG002 - Django REST framework's signature
         version, protocol = current_trial()
@@ -59,6 +84,8 @@ class Trial(Endpoint):
             "eligibility": protocol.eligibility,
             "infusions": protocol.infusions,
             "sites": protocol.sites,
+            "consent_version": protocol.consent_version,
+            "consent_versions": accepted_consent_versions(protocol),
         }
         return Response(self.Output(shown).data)
 

@@ -50,9 +50,10 @@ class TrailExport(Endpoint):
 
     @extend_schema(responses={(200, "application/zip"): OpenApiTypes.BINARY})
     def get(self, request: Request) -> HttpResponse:  # noqa: ARG002 - Django REST framework's signature
-        committed = RandomizationList.objects.first()
+        lists = RandomizationList.objects.order_by("ordinal")
+        first, *extensions = lists.values_list("commitment_note", flat=True) or [""]
         try:
-            content = bundle(commitment_note=committed.commitment_note if committed else "")
+            content = bundle(commitment_note=first, extension_notes=extensions)
         except TrailRolledBack:
             raise TrailHasGoneBack("The trail has gone back behind what was signed.") from None
         except SigningBusy:

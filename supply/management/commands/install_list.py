@@ -1,4 +1,8 @@
-"""``manage.py install_list DIR``: check and keep the sealed list that the generator made offline."""
+"""
+``manage.py install_list DIR``: check and keep the sealed list, or the extension, that was made offline.
+
+It stands here and not in ``randomization`` because it also draws kit numbers for what is added.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from randomization.domain.sealed_list import SealedListInvalid, SealedSlot
-from randomization.services.setup import install_list
+from supply.services.activation import install_list
 from trialsite.clock.services import trial_now
 from trialsite.errors import Refused
 
 
 class Command(BaseCommand):
-    help = "Install the sealed list of DIR: slots.jsonl, commitment.note and seed.json."
+    help = "Install the sealed list of DIR, or an extension: slots.jsonl, commitment.note and seed.json."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("folder", type=Path, help="what the generator wrote")
@@ -36,4 +40,7 @@ class Command(BaseCommand):
             )
         except (SealedListInvalid, Refused, OSError, ValueError) as error:
             raise CommandError(f"{folder}: {error}") from None
-        self.stdout.write(f"{installed.leaf_count} slots installed, root {bytes(installed.root).hex()}")
+        what = f"extension {installed.ordinal}" if installed.ordinal else "the trial's list"
+        self.stdout.write(
+            f"{installed.leaf_count} slots installed as {what}, root {bytes(installed.root).hex()}"
+        )

@@ -1,0 +1,500 @@
+"""Envelopes used while the system was down, entered afterwards: facts, in their order."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+import io
+import re
+from collections.abc import Iterator
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.db import connection
+from pypdf import PdfReader
+
+import tests.world as worlds
+from randomization import emergency_sheet
+from randomization.models import Allocation, RandomizationError, Slot, SpoiledSlot, Stratum, Transfer
+from randomization.services import emergency
+from randomization.services.assignment import AlreadyRandomized, StratumMismatch
+from randomization.services.enrolment_changes import change_enrolment
+from supply.domain.visit_windows import visit_windows
+from supply.models import Infusion
+from supply.services import schedule
+from supply.services.paper_enrolment import enter_paper_randomization
+from supply.services.withdrawal import discontinue_participant
+from tests.randomization.breaking import a_randomized_participant
+from tests.supply.day import Day
+from tests.world import World, a_participant, a_world, answers, the_protocol
+from trialsite.accounts.access import NotPermitted
+from trialsite.accounts.models import Site
+from trialsite.audit.canonical import parse
+from trialsite.audit.kinds import Kind
+from trialsite.audit.models import Entry
+from trialsite.audit.story import Story
+from trialsite.clock.models import TrialClock
+from trialsite.clock.services import trial_now
+from trialsite.errors import FieldsInvalid, NotFound
+from trialsite.outbox.models import Message
+
+HOUR = dt.timedelta(hours=1)
+
+
+def numbers_of(site: str = "PUREN") -> list[str]:
+    """The randomization numbers on the site's envelopes, in the order in which they lie."""
+    slots = Slot.objects.filter(stratum__site=site).order_by("position")
+    return list(slots.values_list("randomization_number", flat=True))
+
+
+@pytest.fixture
+def day(world: World) -> Day:
+    """Some days later, 08:02 in Wuhan: the system is back."""
+    return Day(world)
+
+
+def enter(day: Day, participant, number: str, *, by: str = "investigator", **other) -> Allocation:
+    stated = {
+        "participant_id": participant.pk,
+        "randomization_number": number,
+        "randomized_at": day.now - 3 * HOUR,
+        "stratum": participant.stratum_levels,
+        "reason": "The system was down.",
+        "opened_by": "",
+    }
+    return enter_paper_randomization(**stated | other, by=day.person(by), at=day.now)
+
+
+def spoil(day: Day, number: str, *, by: str = "investigator", **other) -> SpoiledSlot:
+    stated = {
+        "site": "PUREN",
+        "randomization_number": number,
+        "spoiled_at": day.now - 2 * HOUR,
+        "reason": "Torn.",
+    }
+    return emergency.enter_spoiled_envelope(**stated | other, by=day.person(by), at=day.now)
+
+
+def events_of(kind: Kind) -> list[dict]:
+    return [parse(bytes(entry.body)) for entry in Entry.objects.filter(kind=kind).order_by("position")]
+
+
+def codes(world: World) -> list[str]:
+    """What the pharmacy printed: the treatment in each envelope, in order."""
+    keys = ["--key", str(world.offline / "emergency-1.key")]
+    signed = ["--commitment", str(world.list_folder / "commitment.note")]
+    signed += ["--statistician", worlds.PublicKeys.load(world.keys / "public_keys.json").statistician]
+    signed += ["--slots", str(world.list_folder / "slots.jsonl")]
+    sealed = ["--sealed", str(world.list_folder / "emergency" / "PUREN.json")]
+    out = world.keys.with_name("envelopes.pdf")
+    assert emergency_sheet.main([*keys, *sealed, *signed, "--out", str(out)]) == 0
+    sheets = [page.extract_text() for page in PdfReader(io.BytesIO(out.read_bytes())).pages]
+    opened = [re.search(r"Envelope (\d+)\n.*?(R\d+).*Treatment\n(\S+)", sheet, re.DOTALL) for sheet in sheets]
+    rows = [found.groups() for found in opened if found]
+    assert [number for _, number, _ in rows] == numbers_of()
+    return [treatment for _, _, treatment in rows]
+
+
+@pytest.mark.requirement(8, 83)
+def test_what_the_envelope_said_is_what_the_system_has_prepared_from_then_on(world, day):
+    printed = codes(world)
+    people = [a_participant(world) for _ in printed]
+    for participant, number in zip(people, numbers_of(), strict=True):
+        enter(day, participant, number)
+
+    prepared = []
+    for participant in people:
+        infusion = Infusion.objects.get(participant=participant, number=1)
+        prepared.append(day.open(day.order(infusion)).code)
+
+    assert prepared == printed
+    assert len(set(printed)) == 2
+
+
+@pytest.mark.requirement(83, 49)
+def test_the_entry_is_marked_as_such_with_the_papers_time_and_reason(world, day):
+    participant = a_participant(world)
+    number = numbers_of()[0]
+
+    allocation = enter(day, participant, f" {number.lower()} ", opened_by="P. Preparer")
+
+    allocation.refresh_from_db()
+    assert (allocation.randomized_at, allocation.entered_at) == (day.now - 3 * HOUR, day.now)
+    assert allocation.paper_reason == "The system was down."
+    assert (allocation.stratum_id, allocation.position) == ("emergency=PUREN", 0)
+    (event,) = events_of(Kind.PARTICIPANT_RANDOMIZED)
+    assert event["about"] == {
+        "participant": str(participant.pk),
+        "site": "PUREN",
+        "stratum": "emergency=PUREN",
+        "randomization_number": number,
+    }
+    paper = event["data"]["paper"]
+    assert event["data"]["slot"] == 0
+    assert (paper["reason"], paper["opened_by"]) == ("The system was down.", "P. Preparer")
+    assert dt.datetime.fromisoformat(paper["randomized_at"]) == allocation.randomized_at
+    participant.refresh_from_db()
+    assert participant.stratum_levels == a_participant(world).stratum_levels, "their own stratum is kept"
+
+
+@pytest.mark.requirement(43, 83)
+def test_infusions_are_planned_from_the_papers_time_and_sweeps_write_down_what_has_passed(world, day):
+    participant = a_participant(world)
+    zone = ZoneInfo("Asia/Shanghai")
+    late_evening = (day.now.astimezone(zone) - dt.timedelta(days=2)).replace(hour=23, minute=50)
+
+    enter(day, participant, numbers_of()[0], randomized_at=late_evening)
+
+    planned = Infusion.objects.filter(participant=participant).order_by("number")
+    windows = visit_windows(late_evening, time_zone="Asia/Shanghai", plan=the_protocol().infusions)
+    assert [(each.opens_at, each.target_at, each.closes_at) for each in planned] == [
+        (window.opens_at, window.target_at, window.closes_at) for window in windows
+    ]
+    assert planned[0].opens_at.astimezone(zone).date() == late_evening.date()
+    assert [each.status for each in planned] == ["open", "scheduled", "scheduled", "scheduled"]
+    schedule.open_windows(at=day.now)
+    schedule.close_windows(at=day.now)
+    assert planned.all()[0].status == "undocumented"
+    assert len(events_of(Kind.INFUSION_UNDOCUMENTED)) == 1
+
+
+@pytest.mark.requirement(9, 11, 83)
+def test_envelopes_are_entered_in_their_order_each_once(world, day):
+    first, second, third, *_ = numbers_of()
+    one, other = a_participant(world), a_participant(world)
+
+    with pytest.raises(emergency.EarlierEnvelopeFirst):
+        enter(day, one, second)
+    with pytest.raises(emergency.EarlierEnvelopeFirst):
+        spoil(day, third)
+    enter(day, one, first)
+    for again in (lambda: enter(day, other, first), lambda: spoil(day, first)):
+        with pytest.raises(emergency.EnvelopeEntered):
+            again()
+    spoil(day, second)
+    enter(day, other, third)
+
+    assert list(Allocation.objects.order_by("position").values_list("position", flat=True)) == [0, 2]
+    assert SpoiledSlot.objects.get().slot.position == 1
+    assert Stratum.objects.get(pk="emergency=PUREN").next_slot == 3
+    (event,) = events_of(Kind.SLOT_SPOILED)
+    assert event["about"] == {"site": "PUREN", "stratum": "emergency=PUREN", "randomization_number": second}
+    assert (event["data"]["slot"], event["data"]["reason"]) == (1, "Torn.")
+
+
+@pytest.mark.requirement(17, 50, 83)
+def test_a_number_that_is_no_envelopes_here_is_refused_in_one_and_the_same_words(world, day):
+    participant = a_participant(world)
+    live = Slot.objects.filter(stratum__site=None).values_list("randomization_number", flat=True)[0]
+    unknown = next(number for number in map("R{:06d}".format, range(99)) if number not in numbers_of())
+    told = set()
+
+    for number in (unknown, live, numbers_of("HANKOU")[0], "R12345", "?"):
+        for act in (lambda n=number: enter(day, participant, n), lambda n=number: spoil(day, n)):
+            with pytest.raises(emergency.EnvelopeUnknown) as refused:
+                act()
+            told.add((refused.value.code, refused.value.status, str(refused.value)))
+    for number in numbers_of():
+        spoil(day, number)
+    with pytest.raises(emergency.EnvelopeUnknown) as refused:
+        enter(day, participant, unknown)
+    told.add((refused.value.code, refused.value.status, str(refused.value)))
+
+    assert len(told) == 1
+    assert not Allocation.objects.exists()
+
+
+@pytest.mark.requirement(13, 83)
+def test_who_is_randomized_already_gets_no_second_slot_and_the_envelope_is_spoiled(world, day):
+    allocation = a_randomized_participant(world)
+    first, second, *_ = numbers_of()
+
+    with pytest.raises(AlreadyRandomized):
+        enter(day, allocation.participant, first)
+    spoil(day, first, reason="The participant had been randomized in the system before.")
+    later = enter(day, a_participant(world), second)
+    with pytest.raises(AlreadyRandomized):
+        enter(day, later.participant, numbers_of()[2])
+
+    assert Allocation.objects.count() == 2
+
+
+@pytest.mark.requirement(14, 83)
+def test_an_ineligible_participant_who_was_randomized_on_paper_is_recorded_and_reported(world, day):
+    participant = a_participant(world, eligibility=answers(E1=True))
+    assert participant.status == "screen_failed"
+
+    enter(day, participant, numbers_of()[0])
+
+    (error,) = RandomizationError.objects.all()
+    assert (error.participant, error.kind, error.criteria) == (participant, "ineligible", participant.unmet)
+    kinds = list(Entry.objects.order_by("position").values_list("kind", flat=True))[-2:]
+    assert kinds == [Kind.PARTICIPANT_RANDOMIZED, Kind.PARTICIPANT_INELIGIBLE]
+    assert Infusion.objects.filter(participant=participant).count() == 4
+
+
+@pytest.mark.requirement(83)
+def test_what_stood_against_it_at_the_papers_time_is_reported_and_not_refused(world, day):
+    manager, before = world.person("study_manager"), day.now - 4 * HOUR
+    change_enrolment(site="PUREN", status="paused", reason="Audit.", by=manager, at=before)
+    change_enrolment(site="PUREN", status="active", reason="Over.", by=manager, at=day.now - 2 * HOUR)
+    first, second, *_ = numbers_of()
+
+    enter(day, a_participant(world), first)
+    enter(day, a_participant(world), second, randomized_at=day.now - HOUR)
+
+    (error,) = RandomizationError.objects.all()
+    assert error.kind == "randomized_in_error"
+    assert "enrolment_paused" in error.reason
+    assert error.participant.allocation.randomization_number == first
+
+
+@pytest.mark.requirement(83)
+def test_one_beyond_the_cap_is_recorded_and_reported(db, tmp_path, settings, monkeypatch):
+    protocol = the_protocol()
+    capped = dataclasses.replace(protocol, caps=dataclasses.replace(protocol.caps, trial=1))
+    monkeypatch.setattr(worlds, "the_protocol", lambda: capped)
+    world = a_world(tmp_path, settings)
+    day = Day(world)
+    first, second, *_ = numbers_of()
+
+    enter(day, a_participant(world), first)
+    assert not RandomizationError.objects.exists()
+    enter(day, a_participant(world), second)
+
+    (error,) = RandomizationError.objects.all()
+    assert (error.kind, "trial_full" in error.reason) == ("randomized_in_error", True)
+
+
+@pytest.mark.requirement(45, 83)
+def test_whose_treatment_has_ended_before_the_entry_is_randomized_and_gets_no_infusion(world, day):
+    participant = a_participant(world)
+    discontinue_participant(
+        participant_id=participant.pk,
+        scope="study",
+        reason="Transferred during the outage.",
+        discontinued_at=day.now - HOUR,
+        by=day.person("investigator"),
+        at=day.now,
+    )
+
+    enter(day, participant, numbers_of()[0])
+
+    assert set(Infusion.objects.values_list("status", flat=True)) == {"cancelled"}
+
+
+@pytest.mark.requirement(48, 83)
+def test_who_was_transferred_meanwhile_is_entered_with_the_envelope_of_the_old_site(world, day):
+    participant = a_participant(world)
+    Transfer.objects.create(
+        participant=participant,
+        from_site_id="PUREN",
+        to_site_id="HANKOU",
+        reason="Ward closed.",
+        at=day.now,
+        recorded_by=world.person("study_manager"),
+    )
+    participant.site = Site.objects.get(pk="HANKOU")
+    participant.save(update_fields=["site"])
+
+    allocation = enter(day, participant, numbers_of()[0], by="investigator_2")
+
+    assert allocation.stratum_id == "emergency=PUREN"
+    assert set(Infusion.objects.values_list("site", flat=True)) == {"HANKOU"}
+
+
+@pytest.mark.requirement(83)
+@pytest.mark.parametrize("field", ["in_the_future", "before_consent", "before_list"])
+def test_a_time_at_which_it_cannot_have_been_is_refused(world, day, field):
+    participant = a_participant(world, consented_at=trial_now() - 50 * HOUR)
+    when = {
+        "in_the_future": day.now + dt.timedelta(minutes=1),
+        "before_consent": participant.consented_at - dt.timedelta(minutes=1),
+        "before_list": trial_now() - 40 * HOUR,
+    }[field]
+
+    with pytest.raises(FieldsInvalid) as refused:
+        enter(day, participant, numbers_of()[0], randomized_at=when)
+    assert [fault.code for fault in refused.value.faults] == [field]
+    if field != "before_consent":
+        with pytest.raises(FieldsInvalid):
+            spoil(day, numbers_of()[0], spoiled_at=when)
+    assert Stratum.objects.get(pk="emergency=PUREN").next_slot == 0
+
+
+@pytest.mark.requirement(12)
+def test_the_participants_own_stratum_is_confirmed(world, day):
+    participant = a_participant(world)
+    other = participant.stratum_levels | {"respiratory_support": "high_flow_or_ventilation"}
+
+    with pytest.raises(StratumMismatch):
+        enter(day, participant, numbers_of()[0], stratum=other)
+
+
+@pytest.mark.requirement(58)
+def test_only_the_sites_own_investigators_enter_envelopes(world, day):
+    participant, number = a_participant(world), numbers_of()[0]
+
+    for act in (lambda by: enter(day, participant, number, by=by), lambda by: spoil(day, number, by=by)):
+        with pytest.raises(NotFound):
+            act("investigator_2")
+        for other in ("pharmacist", "preparer", "study_manager"):
+            with pytest.raises(NotPermitted):
+                act(other)
+    assert Stratum.objects.get(pk="emergency=PUREN").next_slot == 0
+
+
+def test_a_trial_without_emergency_lists_says_so(db, tmp_path, settings, monkeypatch):
+    without = dataclasses.replace(the_protocol(), emergency=None)
+    monkeypatch.setattr(worlds, "the_protocol", lambda: without)
+    world = a_world(tmp_path, settings)
+    day = Day(world)
+
+    for act in (lambda: enter(day, a_participant(world), "R000001"), lambda: spoil(day, "R000001")):
+        with pytest.raises(emergency.NoEmergencyList):
+            act()
+    assert world.client("investigator").get("/api/v1/reports/emergency-list").json()["count"] == 0
+
+
+@pytest.mark.requirement(83, 87)
+def test_the_story_of_the_trail_reads_in_order_with_envelopes_among_the_rest(world, day):
+    first, second, third, *_ = numbers_of()
+    a_randomized_participant(world)
+    enter(day, a_participant(world), first)
+    spoil(day, second)
+    a_randomized_participant(world)
+    enter(day, a_participant(world), third)
+    story = Story()
+
+    entries = Entry.objects.order_by("position").values_list("body", flat=True)
+    faults = [fault for body in entries for fault in story.read(parse(bytes(body)))]
+
+    assert faults == []
+    assert story.kinds[Kind.PARTICIPANT_RANDOMIZED] == 4
+
+
+@pytest.mark.requirement(17)
+def test_the_statistician_is_told_when_the_last_envelope_is_entered(world, day):
+    for number in numbers_of()[:-1]:
+        spoil(day, number)
+    assert not Message.objects.filter(dedupe_key__startswith="list-exhausted").exists()
+
+    spoil(day, numbers_of()[-1])
+
+    assert Message.objects.filter(dedupe_key__startswith="list-exhausted:emergency=PUREN").exists()
+
+
+@contextlib.contextmanager
+def logged_in_as(login: str) -> Iterator[None]:
+    """Inside, the database grants what it grants that login."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET SESSION AUTHORIZATION {login}")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("RESET SESSION AUTHORIZATION")
+
+
+class TestThroughHttp:
+    """The masked and the unmasked face."""
+
+    @pytest.fixture(autouse=True)
+    def six_hours_later(self, world):
+        TrialClock.objects.update(offset_seconds=6 * 3600)
+
+    def screened(self, world):
+        return a_participant(world, consented_at=trial_now() - 7 * HOUR)
+
+    def post(self, world, path, body, *, key="one", by="investigator"):
+        return world.client(by).post(f"/api/v1/{path}", body, headers={"Idempotency-Key": key})
+
+    def paper(self, participant, number, *, hours=3.0):
+        return {
+            "randomization_number": number,
+            "randomized_at": (trial_now() - hours * HOUR).isoformat(),
+            "stratum": participant.stratum_levels,
+            "reason": "Power cut.",
+        }
+
+    @pytest.mark.requirement(10, 83)
+    def test_an_entry_is_answered_like_a_randomization_and_once(self, world):
+        participant, number = self.screened(world), numbers_of()[0]
+        path, body = f"participants/{participant.pk}/randomized-on-paper", self.paper(participant, number)
+
+        with logged_in_as("irt_masked"):
+            answer, again = (self.post(world, path, body) for _ in range(2))
+            other = self.post(world, path, body | {"reason": "Another."})
+
+        assert answer.status_code == 201, answer.content
+        assert answer.content == again.content
+        assert other.json()["code"] == "idempotency_key_reused"
+        told = answer.json()
+        assert (told["randomization_number"], told["stratum"]) == (number, participant.stratum_levels)
+        assert (told["reason"], len(told["infusions"])) == ("Power cut.", 4)
+        shown = world.client("investigator").get(f"/api/v1/participants/{participant.pk}").json()
+        assert (shown["randomization_number"], shown["stratum"]) == (number, participant.stratum_levels)
+        assert shown["randomized_at"] == told["randomized_at"]
+
+    @pytest.mark.requirement(83, 50)
+    def test_the_report_has_what_was_entered_in_order_and_nothing_of_what_is_left(self, world):
+        first, second, third, *rest = numbers_of()
+        people = [self.screened(world) for _ in range(2)]
+        told = {"site": "PUREN", "reason": "Torn.", "spoiled_at": (trial_now() - 4 * HOUR).isoformat()}
+        with logged_in_as("irt_masked"):
+            for participant, number, hours in ((people[0], first, 5.0), (people[1], second, 2.04)):
+                path = f"participants/{participant.pk}/randomized-on-paper"
+                assert (
+                    self.post(
+                        world, path, self.paper(participant, number, hours=hours), key=number
+                    ).status_code
+                    == 201
+                )
+            spoiled = self.post(world, "emergency-envelopes/spoiled", told | {"randomization_number": third})
+
+            report = world.client("monitor").get("/api/v1/reports/emergency-list")
+            elsewhere = world.client("investigator_2").get("/api/v1/reports/emergency-list").json()
+
+        assert spoiled.status_code == 201
+        assert spoiled.json()["randomization_number"] == third
+        rows = report.json()["results"]
+        assert [(row["envelope"], row["randomization_number"], row["state"]) for row in rows] == [
+            (1, first, "randomized"),
+            (2, second, "randomized"),
+            (3, third, "spoiled"),
+        ]
+        assert [row["delay_hours"] for row in rows] == ["5.0", "2.0", "4.0"]
+        # The third has an earlier time than the second: a slip of the pen, or another order.
+        assert [row["out_of_order"] for row in rows] == [False, False, True]
+        assert [row["screening_number"] for row in rows] == [*(p.screening_number for p in people), None]
+        assert {row["entered_by"] for row in rows} == {"investigator"}
+        assert not any(number in report.content.decode() for number in rest)
+        assert elsewhere["count"] == 0
+
+    @pytest.mark.requirement(83)
+    def test_the_pharmacy_compares_its_envelopes_with_the_whole_list(self, world, unmasked_face):
+        numbers = numbers_of()
+        enter_paper_randomization(
+            participant_id=self.screened(world).pk,
+            randomization_number=numbers[0],
+            randomized_at=trial_now() - HOUR,
+            stratum=self.screened(world).stratum_levels,
+            reason="Power cut.",
+            opened_by="",
+            by=world.person("investigator"),
+            at=trial_now(),
+        )
+
+        with logged_in_as("irt_unmasked"):
+            mine = world.client("preparer").get("/api/v1/emergency-list").json()
+            unused = world.client("preparer").get("/api/v1/emergency-list?state=unused").json()
+            all_sites = world.client("statistician").get("/api/v1/emergency-list").json()
+            refused = world.client("investigator").get("/api/v1/emergency-list")
+
+        assert [row["randomization_number"] for row in mine["results"]] == numbers
+        assert [row["state"] for row in mine["results"]] == ["randomized"] + ["unused"] * (len(numbers) - 1)
+        assert unused["count"] == len(numbers) - 1
+        assert {row["site"] for row in mine["results"]} == {"PUREN"}
+        assert {row["site"] for row in all_sites["results"]} == {"PUREN", "HANKOU"}
+        assert refused.status_code == 403
