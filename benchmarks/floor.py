@@ -38,8 +38,8 @@ UPDATE randomization_stratum SET next_slot = next_slot + 1 WHERE code = :code::t
 SELECT id AS slot, randomization_number AS drawn FROM randomization_slot
     WHERE stratum_id = :code::text AND position = :taken::int \gset
 INSERT INTO randomization_allocation (participant_id, slot_id, stratum_id, position,
-        randomization_number, randomized_at, randomized_by_id)
-    SELECT :participant::uuid, :slot::uuid, :code::text, :taken::int, :drawn::text, now(), id
+        randomization_number, randomized_at, randomized_by_id, paper_reason)
+    SELECT :participant::uuid, :slot::uuid, :code::text, :taken::int, :drawn::text, now(), id, ''
     FROM accounts_user WHERE username = '{person}';
 INSERT INTO supply_infusion (id, participant_id, site_id, number, day, opens_at, target_at, closes_at,
         status, outcome, reason, deviations)

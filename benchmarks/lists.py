@@ -10,9 +10,10 @@ from functools import partial
 from benchmarks.load import Answers
 from benchmarks.place import Place
 from benchmarks.run import Case, Ratio
-from randomization import generator
-from randomization.domain.schedule import Spec, generate_arms, slot_salts, spec_of
+from randomization.ceremony.making import Ceremony
+from randomization.domain.schedule import Schedule, Spec, generate_arms, spec_of
 from trialsite import protocol
+from trialsite.audit.notes import SigningKey
 from trialsite.sealing import PublicKeys, seal
 
 RATIOS = (
@@ -35,7 +36,7 @@ def cases(place: Place, *, slots: int, sealed: int) -> list[Case]:
     spec = spec_of(trial, length=slots // strata)
     return [
         Case("list/generate", partial(_timed, partial(_generate, spec))),
-        Case("list/shuffle", partial(_timed, partial(_shuffle, spec.blocks, slots))),
+        Case("list/shuffle", partial(_timed, partial(_shuffle, trial.block_sizes, slots))),
         Case("list/seal", partial(_timed, partial(_seal, spec_of(trial, length=sealed // strata), keys))),
         Case("list/hpke", partial(_timed, partial(_hpke, keys, sealed))),
     ]
@@ -64,11 +65,14 @@ def _shuffle(blocks: Sequence[int], slots: int) -> int:
 
 
 def _seal(spec: Spec, keys: PublicKeys) -> int:
-    seed = secrets.token_bytes(32)
-    arms = generate_arms(spec, seed)
-    numbers = generator.draw_numbers(sum(map(len, arms.values())))
-    sealed = generator.seal_list(spec, arms, slot_salts(arms, seed), keys.code_break, numbers)
-    return len(sealed.slots)
+    """Make a list whole: both passes, numbers and lines."""
+    seed, signer = secrets.token_bytes(32), SigningKey("benchmark", secrets.token_bytes(32))
+    ceremony = Ceremony(
+        spec=spec, arms=Schedule(spec, seed), seed=seed, public_keys=keys, statistician=signer
+    )
+    lines: list[bytes] = []
+    ceremony.seal(lines.append)
+    return len(lines)
 
 
 def _hpke(keys: PublicKeys, count: int) -> int:

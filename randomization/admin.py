@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.admin import display, register
 from django.db.models import F, QuerySet
@@ -13,11 +13,14 @@ from django.utils.safestring import SafeString
 from randomization.models import (
     AccidentalUnblinding,
     Allocation,
+    Consent,
     Correction,
     Discontinuation,
     Participant,
     RandomizationError,
+    ScreeningRevision,
     Stratum,
+    Transfer,
     TrialVersion,
 )
 from trialsite.admin import showing
@@ -87,7 +90,10 @@ class ParticipantAdmin(MaskedModelAdmin):
         "birth_date",
         "weight_kg",
         "consented_at",
+        "consent_version",
         "eligibility",
+        "measurements",
+        "rescreens",
         "stratum_levels",
         "true_stratum_levels",
         "trial_version",
@@ -103,48 +109,88 @@ class ParticipantAdmin(MaskedModelAdmin):
         people: QuerySet[Any] = (
             super().get_queryset(request).annotate(number=F("allocation__randomization_number"))
         )
-        return people.select_related("site", "created_by", "trial_version").defer("identity_hash")
+        people = people.select_related("site", "created_by", "trial_version", "rescreens")
+        return people.defer("identity_hash", "rescreens__identity_hash")
 
     @display(ordering="number", empty_value="-")
     def randomization_number(self, participant: Any) -> str:
         return participant.number or ""
 
 
-@register(Discontinuation, site=masked_site)
-class DiscontinuationAdmin(MaskedModelAdmin):
-    site_path = "participant.site"
-    fields = ("participant", "scope", "reason", "at", "recorded_at", "recorded_by")
-    list_display = ("participant", "scope", "at", "recorded_at", "recorded_by")
-    list_filter = ("participant__site", "scope")
-    search_fields = ("participant__screening_number",)
-    date_hierarchy = "at"
-    list_select_related = ("participant__site", "recorded_by")
+class _OfAParticipant(MaskedModelAdmin):
+    """A record of one participant; its history is the participant's."""
 
-    def events_of(self, record: Discontinuation) -> QuerySet[VisibleEvent]:
+    site_path = "participant.site"
+    search_fields: ClassVar[tuple[str, ...]] = ("participant__screening_number",)
+    list_select_related: ClassVar[tuple[str, ...]] = ("participant__site", "recorded_by")
+
+    def events_of(self, record: Any) -> QuerySet[VisibleEvent]:
         return visible_events().filter(about(str(record.participant_id))).order_by("position")
 
 
+@register(Consent, site=masked_site)
+class ConsentAdmin(_OfAParticipant):
+    """Consent as it was given and withdrawn, the last act at the end."""
+
+    fields = (
+        "participant",
+        "act",
+        "version",
+        "giver",
+        "relationship",
+        "scope",
+        "reason",
+        "at",
+        "recorded_at",
+        "recorded_by",
+    )
+    list_display = ("participant", "act", "version", "giver", "at", "recorded_at", "recorded_by")
+    list_filter = ("participant__site", "act", "giver")
+    date_hierarchy = "at"
+
+
+@register(ScreeningRevision, site=masked_site)
+class ScreeningRevisionAdmin(_OfAParticipant):
+    """How a screening came out otherwise before randomization."""
+
+    fields = ("participant", "old", "new", "reason", "at", "recorded_by")
+    list_display = ("participant", "at", "recorded_by")
+    list_filter = ("participant__site",)
+    date_hierarchy = "at"
+
+
+@register(Transfer, site=masked_site)
+class TransferAdmin(_OfAParticipant):
+    fields = ("participant", "from_site", "to_site", "reason", "at", "recorded_at", "recorded_by")
+    list_display = ("participant", "from_site", "to_site", "at", "recorded_by")
+    list_filter = ("from_site", "to_site")
+    date_hierarchy = "at"
+    list_select_related = ("participant__site", "from_site", "to_site", "recorded_by")
+
+
+@register(Discontinuation, site=masked_site)
+class DiscontinuationAdmin(_OfAParticipant):
+    fields = ("participant", "scope", "reason", "at", "recorded_at", "recorded_by")
+    list_display = ("participant", "scope", "at", "recorded_at", "recorded_by")
+    list_filter = ("participant__site", "scope")
+    date_hierarchy = "at"
+
+
 @register(Correction, site=masked_site)
-class CorrectionAdmin(MaskedModelAdmin):
+class CorrectionAdmin(_OfAParticipant):
     """What was wrong in a participant's record, old and new; of the hospital identifier neither is kept."""
 
-    site_path = "participant.site"
     fields = ("participant", "pointer", "old", "new", "reason", "at", "recorded_by")
     list_display = ("participant", "pointer", "old", "new", "at", "recorded_by")
     list_filter = ("participant__site",)
     search_fields = ("participant__screening_number", "pointer")
     date_hierarchy = "at"
-    list_select_related = ("participant__site", "recorded_by")
-
-    def events_of(self, record: Correction) -> QuerySet[VisibleEvent]:
-        return visible_events().filter(about(str(record.participant_id))).order_by("position")
 
 
 @register(RandomizationError, site=masked_site)
-class RandomizationErrorAdmin(MaskedModelAdmin):
+class RandomizationErrorAdmin(_OfAParticipant):
     """What went wrong with a randomization, as reported; later reports stand beside earlier ones."""
 
-    site_path = "participant.site"
     fields = (
         "participant",
         "kind",
@@ -161,10 +207,6 @@ class RandomizationErrorAdmin(MaskedModelAdmin):
     list_filter = ("participant__site", "kind")
     search_fields = ("participant__screening_number", "duplicate_of__screening_number")
     date_hierarchy = "recorded_at"
-    list_select_related = ("participant__site", "recorded_by")
-
-    def events_of(self, record: RandomizationError) -> QuerySet[VisibleEvent]:
-        return visible_events().filter(about(str(record.participant_id))).order_by("position")
 
 
 @register(Allocation, site=masked_site)

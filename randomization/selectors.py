@@ -5,15 +5,23 @@ from __future__ import annotations
 import uuid
 from functools import lru_cache
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import F, Max, OuterRef, Q, QuerySet, Subquery
 
-from randomization.models import Participant, RandomizationError, Transfer, TrialVersion, Unblinding
+from randomization.models import (
+    Allocation,
+    Participant,
+    RandomizationError,
+    Transfer,
+    TrialVersion,
+    Unblinding,
+)
 from trialsite import protocol as protocols
 from trialsite.accounts.access import at_sites, may, require, sites_of
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
 from trialsite.errors import NotFound, Refused
 from trialsite.protocol import Protocol
+from trialsite.rows import one
 
 
 class TrialNotActive(Refused):
@@ -105,9 +113,11 @@ def participant_within_reach(participant_id: uuid.UUID, *, by: User, permission:
     :raises trialsite.errors.NotFound: if there is no such participant, or only at another site.
     """
     require(by, permission)
-    sought = Participant.objects.filter(pk=participant_id).select_related("site")
-    participant = at_sites(sought, by, permission).first()
-    if participant is None:
+    try:
+        participant = one(Participant, participant_id)
+    except Participant.DoesNotExist:
+        raise NotFound("There is no such participant.") from None
+    if not may(by, permission, site=participant.site_id):
         raise NotFound("There is no such participant.")
     return participant
 
@@ -158,3 +168,27 @@ def unblindings_visible_to(user: User) -> QuerySet[Unblinding]:
         return unblindings
     require(user, Permission.SEE_OWN_UNBLINDINGS)
     return unblindings.filter(requested_by=user)
+
+
+def reveals_visible_to(user: User) -> QuerySet[Unblinding]:
+    """
+    Return the arms that were shown to somebody, in their order: where on the list each stands.
+
+    ``stratum``, ``slot`` from 0, and ``used``, the slots of the stratum that were taken by then. What
+    was asked for and never shown is left out: nobody learned it.
+
+    :raises trialsite.accounts.access.NotPermitted: if the person may not see it.
+    """
+    require(user, Permission.SEE_REVEALS)
+    of_stratum = OuterRef("participant__allocation__stratum")
+    taken = Allocation.objects.filter(stratum=of_stratum, randomized_at__lte=OuterRef("revealed_at"))
+    last = taken.order_by().values("stratum").annotate(last=Max("position")).values("last")
+    return (
+        Unblinding.objects.exclude(revealed_at=None)
+        .annotate(
+            stratum=F("participant__allocation__stratum"),
+            slot=F("participant__allocation__position"),
+            used=Subquery(last) + 1,
+        )
+        .order_by("revealed_at", "reveal_position", "recorded_at")
+    )

@@ -36,7 +36,7 @@ from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric import ed25519, x25519
 
 # 1. The words of the formats, and the answer.
-HEX, ROOT, TEXT = "[0-9a-f]{64}", "[A-Za-z0-9+/]{43}=", r'"(?:[^"\\]|\\.)*"'
+HEX, BASE64, TEXT = "[0-9a-f]{64}", "[A-Za-z0-9+/]{%d}[AEIMQUYcgkosw048]=", r'"(?:[^"\\]|\\.)*"'
 mac = functools.partial(hmac.digest, digest="sha256")  # HMAC-SHA-256, the key first
 Signer = tuple[str, bytes, bytes]  # name, key id, Ed25519 public key
 Json = dict[str, Any]
@@ -113,9 +113,9 @@ class Report:
 
 # 2. What was signed before the trial: a C2SP note (Ed25519) over root and commitment.
 COMMITMENT = re.compile(
-    rf"irt-list-commitment/v1\n(?P<study>.+)\n(?P<root>{ROOT})\n(?P<commitment>{HEX})\n"
+    rf"irt-list-commitment/v1\n(?P<study>.+)\n(?P<root>{BASE64 % 42})\n(?P<commitment>{HEX})\n"
     rf"(?P<leaves>[1-9][0-9]{{0,8}})\n(?P<software>{HEX})\n(?P<spec>{HEX})\n(?P<trial>{HEX})\n"
-    rf"(?P<file>{HEX})\n(?P<extends>-|{ROOT})\n"
+    rf"(?P<file>{HEX})\n(?P<extends>-|{BASE64 % 42})\n"
     rf"(?P<beacon>-|drand-quicknet [1-9][0-9]* (?P<c0>{HEX}) (?P<signature>[0-9a-f]{{96}}))\n"
 )
 
@@ -133,7 +133,7 @@ def read_signer(text: str) -> Signer:
 def open_commitment(note: bytes, signer: Signer) -> dict[str, str]:
     """Return what a note says. :raises InvalidSignature: unless it is a commitment that was signed."""
     text, _, signatures = note.decode(errors="replace").rpartition("\n\n")
-    values = re.findall(f"^— {re.escape(signer[0])} ([A-Za-z0-9+/]{{91}}=)$", signatures, re.MULTILINE)
+    values = re.findall(f"^— {re.escape(signer[0])} ({BASE64 % 90})$", signatures, re.MULTILINE)
     own = [value[4:] for value in map(base64.b64decode, values) if value[:4] == signer[1]]
     match = COMMITMENT.fullmatch(f"{text}\n")
     if match is None or not own:

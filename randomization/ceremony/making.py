@@ -78,8 +78,8 @@ class Ceremony:
     names the root that it ``extends``; ``taken`` are the randomization numbers before it.
     """
 
-    spec: Spec
-    arms: Arms
+    spec: Spec = dataclasses.field(repr=False)
+    arms: Arms = dataclasses.field(repr=False)
     seed: bytes = dataclasses.field(repr=False)
     public_keys: PublicKeys
     statistician: notes.Signer

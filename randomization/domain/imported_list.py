@@ -218,8 +218,8 @@ def _blocks(entries: Sequence[_Entry], ratio: Sequence[int]) -> Iterator[Fault]:
             yield Fault(block[0].row, f"block {name!r} is taken up again after another")
         seen.add(name)
         given = Counter(entry.arm for entry in block)
-        whole, rest = divmod(len(block), sum(ratio))
-        if rest or any(given[arm] != weight * whole for arm, weight in enumerate(ratio)):
+        whole = len(block) / sum(ratio)
+        if any(given[arm] != weight * whole for arm, weight in enumerate(ratio)):
             yield Fault(block[0].row, f"block {name!r} does not keep the ratio {_named(ratio)}")
         elif len(block) < SMALLEST_BLOCK:
             yield Fault(block[0].row, f"block {name!r} has fewer than {SMALLEST_BLOCK} slots")

@@ -167,7 +167,7 @@ class Correction(models.Model):
 
 class RandomizationError(models.Model):
     """
-    A randomization that should not have been, or not so. The slot stays taken (Yelland 2018).
+    A randomization that should not have been, or not so. The slot stays taken (Yelland 2015).
 
     ``kind`` decides which of ``criteria``, ``true_stratum`` and ``duplicate_of`` is there.
     """

@@ -65,12 +65,12 @@ def sentences(report: Report) -> Iterator[str]:
         f" {100 * guessed['bayes']:.1f} % of its arms right and be certain of {100 * certain['bayes']:.1f} %;"
         f" chance alone is {100 * _chance(report):.1f} %. While masking holds, chance is all there is."
     )
-    yield f"{report['total_split']['in_words']} It is not promised."
+    yield report["total_split"]["in_words"]
     stock = report["worst_case_stock_per_arm"]
     if stock:
         yield (
-            f"Stock that cannot run out: {stock['participants']} participants in one arm, {stock['bags']} bags,"
-            f" {stock['bags_with_remakes']} with remakes."
+            f"Stock that cannot run out: {stock['participants']} participants in one arm,"
+            f" {stock['bags']} bags, {stock['bags_with_remakes']} with remakes."
         )
 
 

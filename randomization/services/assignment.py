@@ -24,6 +24,8 @@ from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
 from trialsite.errors import Refused
 from trialsite.protocol import Protocol
+from trialsite.rows import insert, one
+from trialsite.transactions import whole
 
 _MOVE_ON = """
     WITH moved AS (
@@ -78,6 +80,7 @@ class ListExhausted(Refused):
     code = "list_exhausted"
 
 
+@whole
 def take_next_slot(
     *, participant: Participant, levels: Mapping[str, str], by: User, at: dt.datetime
 ) -> Allocation:
@@ -110,7 +113,7 @@ def take_next_slot(
     slot, randomization_number = _move_on(stratum)
     if stratum.next_slot == stratum.length - 1:
         notify_of_last_slot(stratum, at=at)
-    return Allocation.objects.create(
+    allocation = Allocation(
         participant=participant,
         slot_id=slot,
         stratum=stratum,
@@ -119,6 +122,8 @@ def take_next_slot(
         randomized_at=at,
         randomized_by=by,
     )
+    insert([allocation])
+    return allocation
 
 
 def locked_stratum(code: str) -> Stratum:
@@ -126,8 +131,7 @@ def locked_stratum(code: str) -> Stratum:
     # Row locks queue unfairly: the advisory lock does the queueing. The row lock is what keeps the
     # promise, whoever else may write the row and does not know of the other lock.
     lock_stratum(code)
-    (stratum,) = Stratum.objects.raw("SELECT * FROM randomization_stratum WHERE code = %s FOR UPDATE", [code])
-    return stratum
+    return one(Stratum, code, held=True)
 
 
 def _refuse_unless_ready(participant: Participant, *, levels: Mapping[str, str], at: dt.datetime) -> None:

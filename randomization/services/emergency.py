@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from django.db import transaction
-from django.db.models import Case, CharField, F, Max, QuerySet, RowRange, Value, When, Window
+from django.db.models import Case, CharField, F, Max, QuerySet, Value, When, Window
 from django.db.models.functions import Coalesce
 
 from randomization.domain.enrolment import Act, allows
@@ -232,19 +232,14 @@ def entered_envelopes_visible_to(by: User) -> QuerySet[Slot]:
     """
     Return the envelopes that were entered, of the sites whose enrolment the person sees, in order.
 
-    ``earlier_time`` is the latest paper time of an envelope before it in its list: one that is
-    later than its own says that they were not opened in their order, or that a time is wrong. What
-    is not entered is not told, so that nobody masked can count what is left.
+    ``latest_time`` is the latest paper time up to each in its list: one that is later than its own
+    says that they were not opened in their order, or that a time is wrong. What is not entered is
+    not told, so that nobody masked can count what is left.
     """
     entered = _envelopes().filter(position__lt=F("stratum__next_slot"))
-    before = Window(
-        Max("paper_time"),
-        partition_by="stratum",
-        order_by="position",
-        frame=RowRange(end=-1),
-    )
+    latest = Window(Max("paper_time"), partition_by="stratum", order_by="position")
     seen = at_sites(entered, by, Permission.SEE_ENROLMENT, site="stratum__site")
-    return _told(seen).annotate(earlier_time=before)
+    return _told(seen).annotate(latest_time=latest)
 
 
 def _envelopes() -> QuerySet[Slot]:

@@ -6,8 +6,6 @@ import datetime as dt
 import uuid
 from collections.abc import Mapping
 
-from django.db import transaction
-
 from randomization.domain.enrolment import Act
 from randomization.locks import lock_participant
 from randomization.models import Allocation
@@ -19,12 +17,14 @@ from supply.domain.visit_windows import VisitWindow, visit_windows
 from supply.models import Infusion
 from supply.selectors import site_is_ready
 from trialsite.accounts.access import acting_role
-from trialsite.accounts.models import User
+from trialsite.accounts.models import Site, User
 from trialsite.accounts.roles import Permission
 from trialsite.audit.kinds import Kind
 from trialsite.audit.services import record
 from trialsite.errors import Refused
 from trialsite.ids import new_id
+from trialsite.rows import insert, one
+from trialsite.transactions import whole
 
 
 class SupplyNotReady(Refused):
@@ -36,7 +36,7 @@ class SupplyNotReady(Refused):
         super().__init__("This site cannot supply infusions at the moment. No slot was taken.")
 
 
-@transaction.atomic
+@whole
 def randomize_participant(
     *, participant_id: uuid.UUID, stratum: Mapping[str, str], by: User, at: dt.datetime
 ) -> Allocation:
@@ -88,15 +88,13 @@ def plan_infusions(allocation: Allocation, *, ended: bool = False) -> None:
     """
     participant = allocation.participant
     protocol = protocol_of(participant.trial_version_id)
-    windows = visit_windows(
-        allocation.randomized_at,
-        # Of the site as it is now: one transferred before was screened under a trial file of other sites.
-        time_zone=participant.site.time_zone,
-        plan=protocol.infusions,
-    )
-    planned = Infusion.objects.bulk_create([_infusion(allocation, window, ended=ended) for window in windows])
+    # Of the site as it is now: one transferred before was screened under a trial file of other sites.
+    zone = one(Site, participant.site_id).time_zone
+    windows = visit_windows(allocation.randomized_at, time_zone=zone, plan=protocol.infusions)
+    planned = [_infusion(allocation, window, ended=ended) for window in windows]
+    insert(planned)
     # The answer shows them: what was just written is not read again.
-    shown = participant.infusions.all()
+    shown = Infusion.objects.all()
     shown._result_cache = planned
     vars(participant)["_prefetched_objects_cache"] = {"infusions": shown}
 

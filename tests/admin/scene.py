@@ -129,6 +129,7 @@ def a_scene() -> Scene:
     records: dict[str, Any] = {"accounts.Site": puren, "accounts.User": people["investigator"]}
     records["accounts.RoleGrant"] = RoleGrant.objects.get(user=people["monitor"])
     _trial(records, people["investigator"])
+    _records_of_the_participant(records, people["investigator"])
     _treatment(records, people["investigator"])
     _unmasked_side(records, people["preparer"])
     _sign_in_leftovers(records, people["monitor"])
@@ -192,15 +193,33 @@ def _trial(records: dict[str, Any], by: User) -> None:
         participant=participant, requested_by=by, category="emergency", reveal_to="requester",
         requested_at=NOON, intent_position=70411,
     )  # fmt: skip
+    for model in (version, stratum, participant, allocation, ended, report):
+        records[model._meta.label] = model
+
+
+def _records_of_the_participant(records: dict[str, Any], by: User) -> None:
+    participant = records["randomization.Participant"]
     corrected = randomization.Correction.objects.create(
         participant=participant, pointer="/birth_date", old="1980-04-05", new="1980-05-04",
         reason="Day and month were exchanged.", at=NOON, recorded_by=by,
     )  # fmt: skip
     error = randomization.RandomizationError.objects.create(
-        participant=participant, kind="ineligible", criteria=["E1"], stratum_used=stratum.levels,
+        participant=participant, kind="ineligible", criteria=["E1"], stratum_used=participant.stratum_levels,
         reason="Found by the monitor.", known_at=NOON, recorded_at=NOON, recorded_by=by,
     )  # fmt: skip
-    for model in (version, stratum, participant, allocation, ended, report, corrected, error):
+    consent = randomization.Consent.objects.create(
+        participant=participant, act="given", version="1.0", giver="representative", relationship="wife",
+        at=NOON, recorded_at=NOON, recorded_by=by,
+    )  # fmt: skip
+    revision = randomization.ScreeningRevision.objects.create(
+        participant=participant, old={"status": "screen_failed"}, new={"status": "eligible"},
+        reason="Read wrongly.", at=NOON, recorded_by=by,
+    )  # fmt: skip
+    transfer = randomization.Transfer.objects.create(
+        participant=participant, from_site_id="HANKOU", to_site_id="PUREN", reason="Nearer.", at=NOON,
+        recorded_by=by,
+    )  # fmt: skip
+    for model in (corrected, error, consent, revision, transfer):
         records[model._meta.label] = model
 
 

@@ -68,6 +68,25 @@ ORACLES = {
         "sealed_account__c=CANARY",
         "participant__allocation__position=70411",
     ],
+    "randomization.Consent": [
+        "relationship=wife",
+        "version__startswith=1",
+        "participant__birth_date__gt=1980-01-01",
+        "participant__identity_hash=CANARY",
+        "participant__allocation__position=70411",
+    ],
+    "randomization.ScreeningRevision": [
+        "old__status=screen_failed",
+        "new__contains=eligible",
+        "participant__identity_hash=CANARY",
+        "participant__allocation__slot__sealedarm__key_id=code-break-1",
+    ],
+    "randomization.Transfer": [
+        "reason__startswith=N",
+        "participant__identity_hash=CANARY",
+        "participant__allocation__position=70411",
+        "from_site__sitereadiness__ready_until__gt=2026-01-01",
+    ],
     "randomization.Correction": [
         "old=1980-04-05",
         "new__gt=1980",

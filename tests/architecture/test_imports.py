@@ -19,6 +19,7 @@ CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["import
 NAMES = [contract["name"] for contract in CONTRACTS]
 CHAIN = "No chain of imports leads from masked code to what opens an arm"
 ONLY_NAMED = "Only named modules open what is sealed"
+ALONE_IN_ITS_FILE = "The list's verifier imports nothing of ours"
 
 # A contract, the module that breaks it, and by which import. The chain is broken from each of its ends.
 OFFENCES = [
@@ -38,6 +39,9 @@ OFFENCES = [
         "trialsite.audit.notes",
         "import rfc8785",
     ),
+    (ALONE_IN_ITS_FILE, "randomization.verifier", "import randomization.domain.drbg"),
+    (ALONE_IN_ITS_FILE, "randomization.verifier", "from trialsite.audit import merkle"),
+    (ALONE_IN_ITS_FILE, "randomization.verifier", "import rfc8785"),
     (ONLY_NAMED, "supply.services.desk", "import trialsite.opening"),
     (ONLY_NAMED, "trialsite.api.unmasked.lots", "from trialsite.opening import FileKeys"),
     (CHAIN, "randomization.services.assignment", "import randomization.services.unblinding"),

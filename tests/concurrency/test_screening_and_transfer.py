@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -138,6 +140,26 @@ def test_everybody_sent_on_twice_at_once_goes_once(world, day):
 
     assert sorted(map(len, outcomes)) == [0, 0, 0, 8]
     assert Transfer.objects.count() == 8
+
+
+@pytest.mark.requirement(48)
+def test_who_is_being_screened_while_everybody_goes_goes_too(world, day):
+    screened = threading.Event()
+
+    def screen() -> str:
+        with transaction.atomic(durable=True):
+            number = a_participant(world).screening_number
+            screened.set()
+            time.sleep(0.5)  # not committed yet
+        return number
+
+    def send() -> list[str]:
+        screened.wait(timeout=30)
+        return [one.transfer.participant.screening_number for one in whole(lambda: move_many(day))()]
+
+    number, sent = at_once(2, [screen, send])
+
+    assert sent == [number]
 
 
 @pytest.mark.requirement(48)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from supply.domain import kit_codes
 from tests.masking.browser import Browser
 from tests.masking.stage import Play
-from tests.masking.ward import Ward
+from tests.masking.ward import SITE, Someone, Ward
 
 OTHER_SITE = "HANKOU"
 YOUNG, OLD = "1985-05-05", "1955-05-05"
@@ -26,6 +26,8 @@ LISTS = (
     "audit-events",
     "randomization-errors",
     "reports/enrolment",
+    "enrolment-changes",
+    "reports/emergency-list",
 )
 # Well formed, and no bag's.
 NO_KIT = kit_codes.draw(random.Random(1).randbytes)
@@ -49,6 +51,8 @@ class Day(Ward):
         self.evening()
         self.third_day()
         self.errors_of_randomization()
+        self.moves()
+        self.from_envelopes()
         self.mistakes()
         self.look_closely()
         self.looks_at_the_admin()
@@ -95,6 +99,27 @@ class Day(Ward):
         far = other.post("participants", **{**self.screening("JO", OLD, OXYGEN), "site": OTHER_SITE})
         other.refused("supply_not_ready", f"participants/{far['id']}/randomize", stratum=far["stratum"])
         self.nurse.refused("not_permitted", f"{ida.at}/randomize", stratum=ida.record["stratum"])
+
+        self.stops_enrolment(ida)
+        self.screens_again(hal)
+
+    def stops_enrolment(self, eligible: Someone) -> None:
+        """The study manager stops enrolment for a moment, at the site and everywhere."""
+        manager, stratum = self.masked["study_manager"], eligible.record["stratum"]
+        for site, status in ((SITE, "suspended"), (None, "paused")):
+            manager.post("enrolment-changes", site=site, status=status, reason="A question.")
+            self.investigator.refused(f"enrolment_{status}", f"{eligible.at}/randomize", stratum=stratum)
+            manager.post("enrolment-changes", site=site, status="active", reason="Answered.")
+
+    def screens_again(self, failed: Someone) -> None:
+        """A failure that is revised and stays one, a new consent, and the person at another site."""
+        revisions = f"{failed.at}/screening-revisions"
+        self.investigator.post(revisions, reason="Asked again.", measurements={"respiratory_rate": "31"})
+        self.investigator.refused("invalid", revisions, reason="Typed.", measurements={"fio2": "60"})
+        self.investigator.post(f"{failed.at}/consents", at=self.now())
+        other = {**self.screening("hal", YOUNG, OXYGEN, E1=True), "site": OTHER_SITE}
+        assert self.masked["investigator_2"].post("participants", **other)["rescreens"] is None
+        self.masked["study_manager"].get(revisions)
 
     def first_bags(self) -> None:
         everyone = (self.ann, self.bo, self.cy, self.di, self.ed)
@@ -236,6 +261,41 @@ class Day(Ward):
         )
         self.investigator.get(f"{self.ann.at}/corrections")
         self.masked["investigator_2"].refused("not_found", f"{self.ann.at}/randomized-in-error", **found)
+        self.look_around()
+
+    def moves(self) -> None:
+        """Two go on at the other site: one with an open order, one with a bag that is being made."""
+        manager = self.masked["study_manager"]
+        for one in (self.di, self.bo):
+            self.orders(one, 2)
+        self.prepares(self.bo, 2)
+        stated = {"to_site": OTHER_SITE, "reason": "Designated hospital.", "at": self.now()}
+        manager.post(f"{self.di.at}/transfer", **stated)
+        manager.post("transfers", from_site=SITE, participants=[self.bo.record["id"]], **stated)
+        self.investigator.refused("not_found", f"infusions/{self.bo.infusions[2]}/order", **self.order())
+        self.masked["investigator_2"].get(self.bo.at)
+        self.look_around()
+        self.advance(minutes=15)
+        self.look_around()
+
+    def from_envelopes(self) -> None:
+        """After an outage: one envelope was used and one spoiled, and the next bag is ordered here."""
+        envelopes = self.preparer.get("emergency-list?site=PUREN&state=unused")["results"]
+        first, second, third, *_ = (row["randomization_number"] for row in envelopes)
+        kim = self.screens("kim", OLD, HIGH_FLOW)
+        path, spoiled = f"{kim.at}/randomized-on-paper", "emergency-envelopes/spoiled"
+        paper = {"randomized_at": self.now(), "stratum": kim.record["stratum"], "reason": "Power cut."}
+        torn = {"site": SITE, "spoiled_at": self.now(), "reason": "Torn."}
+        self.investigator.refused("envelope_unknown", path, randomization_number="R", **paper)
+        self.investigator.refused("earlier_envelope_first", path, randomization_number=second, **paper)
+        kim.record = self.investigator.post(path, randomization_number=first, **paper)
+        kim.infusions = [infusion["id"] for infusion in kim.record["infusions"]]
+        self.investigator.refused("already_randomized", path, randomization_number=second, **paper)
+        self.investigator.refused("earlier_envelope_first", spoiled, randomization_number=third, **torn)
+        self.investigator.post(spoiled, randomization_number=second, **torn)
+        self.investigator.refused("envelope_already_entered", spoiled, randomization_number=second, **torn)
+        self.orders(kim, 1)
+        self.opens_the_sheet(kim, 1)
         self.look_around()
 
     def mistakes(self) -> None:

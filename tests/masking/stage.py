@@ -21,8 +21,8 @@ from typing import Any
 
 import psycopg
 
-from randomization.domain.schedule import generate_arms, spec_of
 from randomization.domain.numbers import draw_numbers
+from randomization.domain.schedule import generate_arms, spec_of
 from randomization.generator import bundle_of
 from tests.cluster import ROOT, Cluster
 from tests.masking import rows, wire
@@ -60,11 +60,17 @@ CLOCK = """
         ALTER recorded_at SET DEFAULT masking_clock.clock_timestamp();
     ALTER TABLE randomization_unblinding
         ALTER recorded_at SET DEFAULT masking_clock.clock_timestamp();
+    ALTER TABLE randomization_spoiledslot
+        ALTER recorded_at SET DEFAULT masking_clock.clock_timestamp();
+    ALTER TABLE randomization_enrolmentchange
+        ALTER recorded_at SET DEFAULT masking_clock.clock_timestamp();
+    ALTER TABLE randomization_transfer
+        ALTER recorded_at SET DEFAULT masking_clock.clock_timestamp();
 """
 
 
 def arms_of(seed: bytes) -> dict[str, list[int]]:
-    """Return arms as the generator makes them from a seed, cut to the day's few slots but for reserved lists."""
+    """Return arms as the generator makes them from a seed, cut to the day's few slots in each stratum."""
     spec = spec_of(protocols.load(TRIAL_FILE), length=max(LENGTHS))
     lengths = dict(zip(spec.strata, LENGTHS, strict=True))
     return {code: arms[: lengths.get(code)] for code, arms in generate_arms(spec, seed).items()}

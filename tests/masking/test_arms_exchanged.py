@@ -74,9 +74,12 @@ def test_the_plays_reach_every_kind_of_thing_that_masked_roles_are_sent(plays: P
         "stop 200",
         "waste 200",
         "miss 200",
+        "screening-revisions 201",
+        "consents 201",
+        "transfer 201",
     ):
         assert f"/{act}" in asked, act
-    assert asked.count("label of ") == 8
+    assert asked.count("label of ") == 9
     assert {seen.what: seen.content for seen in plays.as_listed.seen}["file mail/sent"].count(
         b"Subject:"
     ) > 10

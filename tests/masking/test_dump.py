@@ -117,7 +117,7 @@ def test_every_bag_and_every_slot_is_sealed_in_one_size(databases: list[psycopg.
         bags = [value for value in rows.column(database, "supply_preparation", "sealed_contents") if value]
         arms = rows.column(database, "randomization_sealedarm", "envelope")
 
-        assert len(bags) == 9
+        assert len(bags) == 10
         assert len({len(bag) for bag in bags}) == 1
         assert {len(arm) for arm in arms} == {2 + 2 * 96}
         assert len(set(arms)) == len(arms)

@@ -13,8 +13,9 @@ import pytest
 from django.conf import LazySettings
 from rest_framework.test import APIClient
 
-from randomization.models import Correction, RandomizationError, Slot, Unblinding
+from randomization.models import Correction, RandomizationError, ScreeningRevision, Slot, Unblinding
 from randomization.services.emergency import enter_spoiled_envelope
+from randomization.services.screening_revisions import state_of
 from supply.models import Infusion, Kit, KitNumber, Lot, Preparation
 from supply.services import desk, enrolment, ordering
 from tests.people import a_person
@@ -83,6 +84,8 @@ def things_at_puren(world: World) -> tuple[dict[str, str], dict[str, str]]:
     RandomizationError.objects.create(
         kind="ineligible", criteria=["E1"], stratum_used=stratum, known_at=now, recorded_at=now, **known
     )
+    state = state_of(participant)
+    ScreeningRevision.objects.create(old=state, new=state, at=now, **known)
     envelope = Slot.objects.get(stratum__site=OWN, position=0).randomization_number
     enter_spoiled_envelope(
         site=OWN, randomization_number=envelope, spoiled_at=now, reason="torn", by=investigator, at=now
@@ -115,7 +118,9 @@ def things_at_puren(world: World) -> tuple[dict[str, str], dict[str, str]]:
         category="emergency",
         reveal_to="requester",
         requested_at=now,
+        revealed_at=now,
         intent_position=0,
+        reveal_position=1,
     )
     ids = {
         "participant_id": str(participant.pk),

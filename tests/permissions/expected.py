@@ -55,6 +55,13 @@ POST participants                     1    -   y4  --  --  --  -   -   --  -   -
 GET  participants/{id}                1    -   y4  y4  y4  --  y   y   --  -   -   -   -   -   -   -   -
 POST participants/{id}/randomize      1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
 POST participants/{id}/discontinue    1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
+GET  participants/{id}/consents       1    -   y4  y4  y4  --  y   y   --  -   -   -   -   -   -   -   -
+POST participants/{id}/consents       1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
+POST participants/{id}/withdraw-consent 1  -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
+GET  participants/{id}/screening-revisions 1 - y4  y4  y4  --  y   y   --  -   -   -   -   -   -   -   -
+POST participants/{id}/screening-revisions 1 - y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
+POST participants/{id}/transfer       1    -   --  --  --  --  -   y   --  -   -   -   -   -   -   -   -
+POST transfers                        1    -   --  --  --  --  -   y   --  -   -   -   -   -   -   -   -
 POST participants/{id}/randomized-on-paper 1 - y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
 POST emergency-envelopes/spoiled      1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
 GET  reports/emergency-list           1    -   yl  --  --  --  y   y   --  -   -   -   -   -   -   -   -
@@ -110,6 +117,7 @@ GET  emergency-list                   1    -   --  --  --  --  -   -   yy  y   y
 GET  unblindings                      1    -   yl  --  --  --  -   y   --  -   -   -   y   l   y   -   -
 POST unblindings                      1    -   s4  --  --  --  -   -   --  -   -   -   -   s   -   -   -
 GET  unblindings/{id}                 1    -   y4  --  --  --  -   y   --  -   -   -   y   4   y   -   -
+GET  reveals                          1    -   --  --  --  --  -   -   --  -   y   -   -   -   -   -   -
 GET  audit-trail/checkpoint           y    y   yy  yy  yy  yy  y   y   yy  y   y   y   y   y   y   y   y
 GET  audit-trail/export               1    -   --  --  --  --  -   -   --  -   -   -   -   -   y   -   -
 """

@@ -167,15 +167,18 @@ def bodies(participant: str, kit: str, stratum: str) -> dict[str, dict[str, Any]
             "reason": "torn",
         },
         "discontinue": {"scope": "treatment", "reason": "wish", "at": ended},
-        "corrections": {"pointer": "/sex", "value": "male", "reason": "mistyped"},
-        "randomized-in-error": {"reason": "slip", "known_at": ended},
-        "wrong-stratum": {
-            "stratum": {**json.loads(stratum), "age_group": "60-75"},
-            "reason": "mistyped",
-            "known_at": ended,
+        "consents": {"at": ended},
+        "withdraw-consent": {"scope": "treatment", "at": ended},
+        "screening-revisions": {"eligibility": {"E5": True}, "reason": "late result"},
+        "transfer": {"to_site": OTHER, "reason": "moved", "at": ended},
+        "transfers": {
+            "from_site": OWN,
+            "to_site": OTHER,
+            "participants": [participant],
+            "reason": "moved",
+            "at": ended,
         },
-        "ineligible": {"criteria": ["E5"], "reason": "late result", "known_at": ended},
-        "duplicate": {"duplicate_of": participant, "reason": "same person", "known_at": ended},
+        **errors(participant, json.loads(stratum), known_at=ended),
         "enrolment-changes": {"site": OWN, "status": "paused", "reason": "audit"},
         "order": {"weight_kg": "61", "weighed_at": ended, "needed_at": soon, "ward": "ICU"},
         "cancel-order": {"reason": "not needed"},
@@ -209,6 +212,21 @@ def bodies(participant: str, kit: str, stratum: str) -> dict[str, dict[str, Any]
             "reason": "collapse",
             "signature": wrong_signature,
         },
+    }
+
+
+def errors(participant: str, stratum: dict[str, str], *, known_at: dt.datetime) -> dict[str, dict[str, Any]]:
+    """Return the bodies that say what went wrong with the participant."""
+    return {
+        "corrections": {"pointer": "/sex", "value": "male", "reason": "mistyped"},
+        "randomized-in-error": {"reason": "slip", "known_at": known_at},
+        "wrong-stratum": {
+            "stratum": {**stratum, "age_group": "60-75"},
+            "reason": "mistyped",
+            "known_at": known_at,
+        },
+        "ineligible": {"criteria": ["E5"], "reason": "late result", "known_at": known_at},
+        "duplicate": {"duplicate_of": participant, "reason": "same person", "known_at": known_at},
     }
 
 

@@ -292,6 +292,9 @@ def test_another_sites_participant_is_not_found(world):
 def test_the_lock_of_a_stratum_has_its_own_advisory_lock(world):
     with transaction.atomic(), connection.cursor() as cursor:
         assignment.locked_stratum(Stratum.objects.get(ordinal=3).pk)
-        cursor.execute("SELECT classid, objid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2")
+        cursor.execute(
+            "SELECT classid, objid FROM pg_locks"
+            " WHERE locktype = 'advisory' AND objsubid = 2 AND classid = 7301"
+        )
 
         assert cursor.fetchall() == [(7301, 3)]

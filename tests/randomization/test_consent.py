@@ -11,6 +11,7 @@ import pytest
 from randomization import selectors
 from randomization.models import Consent, Discontinuation, Participant
 from randomization.services.consent import ConsentNotGiven, ConsentWithdrawn, Given, give_consent
+from randomization.services.screening_revisions import Revision, revise_screening
 from supply.models import Infusion, Order
 from supply.services.withdrawal import withdraw_consent
 from tests.randomization.breaking import a_randomized_participant
@@ -253,6 +254,24 @@ def test_a_withdrawal_in_a_scope_that_ended_before_discontinues_nothing_twice(wo
 
     assert Discontinuation.objects.count() == 1
     assert len(events(Kind.CONSENT_WITHDRAWN)) == 2
+
+
+@pytest.mark.requirement(13)
+def test_who_changes_their_mind_before_randomization_is_failed_and_screened_anew(world):
+    first = a_participant(world, local_identifier="AB1234567")
+    withdraw(world, first)
+    revise_screening(
+        participant_id=first.pk,
+        revision=Revision(eligibility={"E11": True}, measurements={}, strata={}),
+        reason="Consent was withdrawn",
+        by=world.person("investigator"),
+        at=trial_now(),
+    )
+
+    again = a_participant(world, local_identifier="AB1234567")
+
+    assert again.rescreens == first
+    assert randomize(world, again).status_code == 201
 
 
 def test_the_participant_shows_the_consent_that_stands_and_its_withdrawal(world):

@@ -236,18 +236,24 @@ def test_an_ineligible_participant_who_was_randomized_on_paper_is_recorded_and_r
 
 @pytest.mark.requirement(83)
 def test_what_stood_against_it_at_the_papers_time_is_reported_and_not_refused(world, day):
-    manager, before = world.person("study_manager"), day.now - 4 * HOUR
-    change_enrolment(site="PUREN", status="paused", reason="Audit.", by=manager, at=before)
-    change_enrolment(site="PUREN", status="active", reason="Over.", by=manager, at=day.now - 2 * HOUR)
-    first, second, *_ = numbers_of()
+    manager = world.person("study_manager")
+    for site, status, hours in (
+        ("PUREN", "paused", 6),
+        ("PUREN", "active", 4),
+        (None, "suspended", 3),
+        (None, "active", 1),
+    ):
+        at = day.now - hours * HOUR
+        change_enrolment(site=site, status=status, reason="Audit.", by=manager, at=at)
 
-    enter(day, a_participant(world), first)
-    enter(day, a_participant(world), second, randomized_at=day.now - HOUR)
+    for number, hours in zip(numbers_of(), (5, 2, 0.5), strict=False):
+        enter(day, a_participant(world), number, randomized_at=day.now - hours * HOUR)
 
-    (error,) = RandomizationError.objects.all()
-    assert error.kind == "randomized_in_error"
-    assert "enrolment_paused" in error.reason
-    assert error.participant.allocation.randomization_number == first
+    errors = RandomizationError.objects.order_by("participant__screening_number")
+    assert {error.kind for error in errors} == {"randomized_in_error"}
+    assert [error.participant.allocation.randomization_number for error in errors] == numbers_of()[:2]
+    for error, code in zip(errors, ("enrolment_paused", "enrolment_suspended"), strict=True):
+        assert error.reason.endswith(f": {code}.")
 
 
 @pytest.mark.requirement(83)

@@ -10,7 +10,7 @@ from trialsite.clock.services import trial_now
 PARTICIPANTS = "/api/v1/participants"
 FIELDS = {
     "id", "screening_number", "site", "status", "unmet", "stratum", "created_at", "randomization_number",
-    "randomized_at",
+    "randomized_at", "true_stratum", "randomization_errors", "rescreens", "consent", "measurements",
 }  # fmt: skip
 
 
@@ -30,7 +30,8 @@ def test_the_trial_is_shown_without_anything_of_its_blocks_and_list(world):
     answer = world.client("outcome_assessor").get("/api/v1/trial")
 
     assert set(answer.json()) == {
-        "protocol", "title", "status", "factors", "eligibility", "infusions", "sites",
+        "protocol", "title", "status", "factors", "eligibility", "infusions", "sites", "consent_version",
+        "consent_versions",
     }  # fmt: skip
     assert answer.json()["status"] == "active"
     assert [infusion["day"] for infusion in answer.json()["infusions"]] == [1, 3, 5, 7]

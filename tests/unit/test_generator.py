@@ -182,6 +182,19 @@ def test_each_sealed_slot_opens_to_its_arm_under_the_published_root(keys):
     assert merkle.root_of(slot.leaf for slot in bundle.slots) == the_commitment_in(bundle).root
 
 
+@pytest.mark.requirement(61)
+def test_a_ceremony_that_is_printed_tells_no_arm_no_seed_and_no_design(keys):
+    spec = spec_of(TRIAL, length=12)
+
+    said = repr(
+        making.Ceremony(spec=spec, arms=generate_arms(spec, SEED), seed=SEED, seed0=SEED, **keys.makers)
+    )
+
+    assert repr(SEED) not in said
+    assert "arms" not in said
+    assert "PermutedBlocks" not in said
+
+
 @pytest.mark.requirement(50)
 def test_the_arms_can_be_exchanged_between_generating_and_sealing(keys):
     spec = spec_of(TRIAL, length=12)

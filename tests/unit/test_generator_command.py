@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import os
@@ -32,6 +33,7 @@ from tests.unit.ceremonies import (
     what_is_under,
 )
 from trialsite import protocol as protocols
+from trialsite.audit import notes
 
 # A round of the network that was published, and what it published as randomness.
 ROUND = 657413
@@ -349,6 +351,18 @@ def test_an_envelope_that_was_exchanged_does_not_hold(keys, tmp_path, capsys):
 
     assert status == 1
     assert "another file than was signed" in said
+
+
+@pytest.mark.parametrize("changes", [{"root": bytes(32)}, {"leaves": 7}, {"slots": bytes(32)}])
+def test_a_note_that_does_not_fit_its_slots_does_not_hold_whoever_signed_it(keys, tmp_path, capsys, changes):
+    generator.main(a_command(keys, tmp_path / "list"))
+    signed = dataclasses.replace(the_commitment_in(tmp_path / "list"), **changes)
+    (tmp_path / "list" / "commitment.note").write_text(notes.sign_note(signed.text, keys.statistician))
+
+    status, said = check(keys, tmp_path / "list", capsys)
+
+    assert status == 1
+    assert "signed\n" in said
 
 
 @pytest.mark.parametrize("name", ["PUREN", "WUHAN"])

@@ -58,6 +58,7 @@ class Permission(StrEnum):
     BREAK_CODE = "break one participant's code in an emergency"
     SEE_UNBLINDINGS = "see that codes were broken, for whom and when"
     SEE_OWN_UNBLINDINGS = "see one's own code breaks"
+    SEE_REVEALS = "see where on the list codes were broken, never an arm"
     EXPORT_TRAIL = "export the audit trail"
     SEE_PROOFS = "see inclusion proofs of the trail"
     ACTIVATE = "activate the trial, by command"
@@ -84,7 +85,7 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     | {P.SEE_ENROLMENT, P.MANAGE_ENROLMENT, P.TRANSFER},
     Role.PREPARER: EVERYONE | {P.PREPARE, P.RECEIVE_LOTS, P.SEE_EMERGENCY_LIST},
     Role.UNMASKED_MONITOR: EVERYONE | {P.SEE_EMERGENCY_LIST},
-    Role.STATISTICIAN: EVERYONE | {P.ACTIVATE, P.SEE_EMERGENCY_LIST},
+    Role.STATISTICIAN: EVERYONE | {P.ACTIVATE, P.SEE_EMERGENCY_LIST, P.SEE_REVEALS},
     Role.DSMB_STATISTICIAN: EVERYONE,
     Role.SAFETY_OFFICER: EVERYONE | {P.SEE_UNBLINDINGS, P.PRINT_ENVELOPES},
     Role.EMERGENCY_DESK: EVERYONE | {P.BREAK_CODE, P.SEE_OWN_UNBLINDINGS, P.PRINT_ENVELOPES},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 
 from trialsite.api import common
-from trialsite.api.unmasked import audit_trail, emergency, lots, preparations, sessions, unblindings
+from trialsite.api.unmasked import audit_trail, emergency, lots, preparations, reveals, sessions, unblindings
 
 api = [
     *common.urlpatterns,
@@ -14,6 +14,7 @@ api = [
     *lots.urlpatterns,
     *emergency.urlpatterns,
     *unblindings.urlpatterns,
+    *reveals.urlpatterns,
     *audit_trail.urlpatterns,
 ]
 urlpatterns: list[URLPattern | URLResolver] = [

@@ -72,3 +72,32 @@ DEFINITIONS: Final[Mapping[str, str]] = {
         "samples drawn with the seed that is given; standard_error names each such value."
     ),
 }
+
+REVEAL_DEFINITIONS: Final[Mapping[str, str]] = {
+    "knowledge": (
+        "Of somebody who knows the arms that were revealed in the stratum so far, at which slots, and the "
+        "design; not where blocks end. Slots count from 0. The other slots are all of the stratum's list "
+        "that were not revealed by then."
+    ),
+    "expected_correct_before": (
+        "Expected number of the other slots guessed right by the likeliest arm, before the reveal; "
+        "expected_correct_after: after it. Where an arm is not given, the expectation is over the arms."
+    ),
+    "rise": (
+        "expected_correct_after - expected_correct_before. rise_in_use: its part in slots that were used "
+        "at the time of the reveal; rise_to_come: in slots that were not (null where used is not known)."
+    ),
+    "largest_posterior": (
+        "Expected largest chance with which any one of the other slots is guessed right after the reveal; "
+        "largest_posterior_possible: the largest it can be, whatever the arms."
+    ),
+    "became_certain": (
+        "Expected number of the other slots that became certain by the reveal; certain_after: that are."
+    ),
+    "slots": "Each other slot that changed, with the chance that it is guessed right before and after.",
+    "method": (
+        "exact: by a forward and a backward recursion over where blocks may lie, and over every arm that is "
+        "not given. simulated: a stratum has so many arms that are not given that they were drawn, and "
+        "standard_error is that of rise."
+    ),
+}

@@ -20,7 +20,7 @@ from functools import cache
 from typing import Final
 
 from randomization.domain.operating.sources import Move, Source, State, units
-from randomization.domain.operating.walks import BUDGET, NEGLIGIBLE, Path, TooMuchWork, walk
+from randomization.domain.operating.walks import NEGLIGIBLE, Path, spend, walk
 
 # What an observer thinks: a weight for each hidden state.
 Belief = dict[State, float]
@@ -134,8 +134,7 @@ def _bayes(source: Source, slots: int, key: Callable[[Belief], Hashable], *, agr
         held = following
         guesses.add(math.fsum(right), math.fsum(certain))
         work += sum(map(len, held.values()))
-        if work > BUDGET:
-            raise TooMuchWork
+        spend(work)
     return guesses
 
 

@@ -124,11 +124,13 @@ def name_of(source: Source, planned: int) -> str:
     return "simple (a coin for each)"
 
 
-def remark_on(source: Source) -> str:
+def remark_on(source: Source, planned: int) -> str:
     """Return why no list of this design is made here; nothing if it is."""
     match source:
-        case Blocks(sizes=sizes, ratio=ratio) if min(sizes) < max(SMALLEST_BLOCK, sum(ratio)):
-            return "a block of 2 makes its second slot certain"
+        case Blocks(sizes=(size,)) if size >= planned:
+            return "for comparison only"
+        case Blocks(sizes=sizes) if min(sizes) < SMALLEST_BLOCK:
+            return f"too much is certain in a block of {min(sizes)}"
         case Blocks(sizes=sizes) if len(sizes) > 1:
             return ""
         case Blocks():
@@ -140,13 +142,14 @@ def remark_on(source: Source) -> str:
 
 def exact_split_words(plan: Plan, chance: float) -> str:
     """Return what may be said of the planned split, such as 24:24. It is never promised."""
-    if plan.planned % sum(plan.source.ratio):
-        return f"{plan.planned} cannot be divided exactly in the ratio."
-    numbers = ":".join(str(plan.planned * share // sum(plan.source.ratio)) for share in plan.source.ratio)
-    hundred = round(100 * chance)
-    if hundred in (0, 100):
-        return f"{numbers} comes about in {'fewer than 1' if not hundred else 'more than 99'} of 100 trials."
-    return f"{numbers} comes about in about {hundred} of 100 trials."
+    ratio, hundred = plan.source.ratio, round(100 * chance)
+    how_often = f"about {hundred}" if 0 < hundred < 100 else "more than 99" if hundred else "fewer than 1"
+    if len(ratio) > 2:
+        return f"That the first two arms end in their ratio comes about in {how_often} of 100 trials."
+    if plan.planned % sum(ratio):
+        return f"{plan.planned} participants cannot end exactly in the ratio."
+    numbers = ":".join(str(plan.planned * share // sum(ratio)) for share in ratio)
+    return f"{numbers} is not promised: it comes about in {how_often} of 100 trials."
 
 
 def _design(plan: Plan) -> dict[str, Any]:
@@ -159,7 +162,7 @@ def _design(plan: Plan) -> dict[str, Any]:
         "planned": plan.planned,
         "strata": len(plan.prevalences),
         "prevalence": list(plan.prevalences),
-        "remark": remark_on(source),
+        "remark": remark_on(source, plan.planned),
         "seed": plan.seed,
     }
 
@@ -278,7 +281,7 @@ def _row(plan: Plan) -> dict[str, Any]:
         "p_equal_trial": whole.equal,
         "sd_trial": whole.spread,
     }
-    remark = remark_on(plan.source)
+    remark = remark_on(plan.source, plan.planned)
     return {
         "name": name_of(plan.source, plan.planned),
         "offered": not remark,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from randomization.domain.operating.sources import Source, State
-from randomization.domain.operating.walks import BUDGET, TooMuchWork
+from randomization.domain.operating.walks import spend
 
 
 def most_in_a_row(source: Source, slots: int) -> list[int]:
@@ -55,8 +55,7 @@ def reachable(source: Source, slots: int) -> set[State]:
         if not border:
             break
         found = found | border
-        if len(found) > BUDGET // 10:
-            raise TooMuchWork
+        spend(10 * len(found))
     return found
 
 
@@ -79,8 +78,7 @@ def _most_of_arm(source: Source, slots: int, starts: Sequence[State], arm: int) 
         best = following
         most.append(max(best.values()))
         work += len(best)
-        if work > BUDGET:
-            raise TooMuchWork
+        spend(work)
     return most
 
 

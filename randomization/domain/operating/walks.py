@@ -39,14 +39,20 @@ class Estimate:
     standard_error: float | None = None
 
 
+def spend(work: int) -> None:
+    """:raises TooMuchWork: if so many entries exceed the budget."""
+    if work > BUDGET:
+        raise TooMuchWork
+
+
 def walk(
-    source: Source, slots: int, *, seen: Seen, see: Callable[[Seen, int], Seen], budget: int = BUDGET
+    source: Source, slots: int, *, seen: Seen, see: Callable[[Seen, int], Seen]
 ) -> Iterator[dict[tuple[State, Seen], float]]:
     """
     Yield the distribution of (state, statistic) before each slot and after the last: ``slots`` + 1.
 
     :param seen: the statistic before the first slot; ``see`` returns it after one more arm.
-    :raises TooMuchWork: if the entries exceed ``budget``.
+    :raises TooMuchWork: if the entries exceed the budget.
     """
     see = cache(see)
     now = {(source.start, seen): 1.0}
@@ -60,8 +66,7 @@ def walk(
                 following[place] = following.get(place, 0.0) + likely * chance
         now = {place: likely for place, likely in following.items() if likely > NEGLIGIBLE}
         work += len(now)
-        if work > budget:
-            raise TooMuchWork
+        spend(work)
         yield now
 
 

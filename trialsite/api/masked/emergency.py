@@ -127,7 +127,7 @@ class EmergencyListReport(ListEndpoint):
             return str((seconds / _HOUR_SECONDS).quantize(Decimal("0.1"), ROUND_HALF_UP))
 
         def get_out_of_order(self, slot: Any) -> bool:
-            return slot.earlier_time is not None and slot.earlier_time > slot.paper_time
+            return bool(slot.latest_time > slot.paper_time)
 
     def get_queryset(self) -> QuerySet[Slot]:
         return entered_envelopes_visible_to(self.person)
