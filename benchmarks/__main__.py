@@ -1,7 +1,8 @@
 """
 Measure, and print ratios.
 
-    python -m benchmarks [--quick] [--only NAME] [--rounds N] [--seconds S] [--json FILE] [--html FILE]
+    python -m benchmarks [--quick] [--only NAME] [--rounds N] [--seconds S]
+                         [--patience S] [--json FILE] [--html FILE]
 
 Exit 0 if everything ran and nothing was lost. A missed goal is printed and is no failure: on a
 machine with other work the clock proves nothing.
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         samples: list[Sample] = []
         with tqdm(total=rounds * sum(map(len, plan.groups)), unit="run", file=sys.stderr) as progress:
             for cases in plan.groups:
-                samples += in_turn(cases, rounds=rounds, progress=progress)
+                samples += in_turn(cases, rounds=rounds, patience=options.patience, progress=progress)
         report = Report(
             machine=machine.description() | {"postgresql": place.postgres.programs.major},
             options={"rounds": rounds, "seconds": seconds, "quick": options.quick},
@@ -103,6 +104,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, help="how often each case runs (5; quick 2)")
     parser.add_argument(
         "--seconds", type=float, help="how long a request or SQL case runs each time (3; quick 1)"
+    )
+    parser.add_argument(
+        "--patience", type=float, default=0, metavar="S", help="wait so long for a quiet machine before each"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with bars")

@@ -95,7 +95,7 @@ def randomize_first(place: Place, server: Server, participant: str) -> None:
 def _ask(
     place: Place, server: Server, path: str, body: Mapping[str, Any], *, key: str = "first"
 ) -> dict[str, Any]:
-    request = urllib.request.Request(  # noqa: S310 - our own server
+    request = urllib.request.Request(
         f"http://127.0.0.1:{server.port}/api/v1/{path}",
         data=json.dumps(body).encode(),
         headers={

@@ -13,7 +13,8 @@ QUESTIONS = {
             HAVING count(participant_id) <> next_slot OR coalesce(max(position), -1) + 1 <> next_slot
         ) AS wrong""",
     "an allocation has not its four infusions": """
-        SELECT (SELECT count(*) FROM supply_infusion) - 4 * (SELECT count(*) FROM randomization_allocation)""",
+        SELECT (SELECT count(*) FROM supply_infusion)
+            - 4 * (SELECT count(*) FROM randomization_allocation)""",
     "an allocation has not its event": """
         SELECT (SELECT count(*) FROM audit_entry WHERE kind = 'participant.randomized')
             - (SELECT count(*) FROM randomization_allocation)""",

@@ -34,6 +34,16 @@ def foreign_share(before: Moment, after: Moment) -> float:
     return min(max(others / whole, 0.0), 1.0)
 
 
+def wait_for_quiet(patience: float) -> None:
+    """Return when others leave the processors alone for a second, or after ``patience`` seconds."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        before = now()
+        time.sleep(1)
+        if foreign_share(before, now()) < QUIET:
+            return
+
+
 def description() -> dict[str, str | int]:
     """Return what the numbers were measured on."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30

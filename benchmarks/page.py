@@ -12,7 +12,8 @@ from benchmarks.run import medians
 
 BAR_WIDTH, ROW_HEIGHT, LABEL_WIDTH = 520, 22, 190
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
+body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 62rem }
+body { margin: 2rem auto; padding: 0 1rem }
 h1, h2 { font-weight: 600 }
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: right; padding: .2rem .6rem; border-bottom: 1px solid #e3e3e3; white-space: nowrap }
@@ -49,10 +50,17 @@ def _group(row: dict[str, Any]) -> str:
 
 def _ratios(report: Report) -> str:
     head = "<tr><th>ratio<th>median<th>least<th>greatest<th>goal<th></tr>"
+    rows = (
+        (
+            each.ratio.label,
+            *(f"{value:,.2f}" for value in (each.median, each.least, each.greatest)),
+            each.goal,
+        )
+        for each in report.results
+    )
     body = "".join(
-        f"<tr><td>{escape(result.ratio.label)}<td>{result.median:,.2f}<td>{result.least:,.2f}"
-        f"<td>{result.greatest:,.2f}<td>{escape(result.goal)}<td class={result.verdict or 'none'}>{result.verdict}</tr>"
-        for result in report.results
+        f"<tr><td>{'<td>'.join(map(escape, row))}<td class={each.verdict or 'none'}>{each.verdict}</tr>"
+        for row, each in zip(rows, report.results, strict=True)
     )
     return f"<table>{head}{body}</table>"
 
@@ -62,13 +70,15 @@ def _bars(rows: Sequence[dict[str, Any]]) -> str:
     width, height = LABEL_WIDTH + BAR_WIDTH + 190, ROW_HEIGHT * len(rows)
     lines = [f'<svg width="{width}" height="{height}" role="img">']
     for number, row in enumerate(rows):
-        top, middle = number * ROW_HEIGHT, number * ROW_HEIGHT + ROW_HEIGHT // 2
-        p50, p99 = (BAR_WIDTH * row[name] / longest for name in ("p50_ms", "p99_ms"))
+        top = number * ROW_HEIGHT
+        middle, text = top + ROW_HEIGHT // 2, top + ROW_HEIGHT // 2 + 4
+        p50, p99 = (LABEL_WIDTH + BAR_WIDTH * row[name] / longest for name in ("p50_ms", "p99_ms"))
         numbers = f"{row['p50_ms']:.3g} / {row['p99_ms']:.3g} ms, {row['rate']:,.0f}/s"
+        bar = f'width="{p50 - LABEL_WIDTH:.1f}" height="{ROW_HEIGHT - 8}" fill="#3b6ea5"'
         lines += [
-            f'<text x="0" y="{middle + 4}">{escape(row["case"])}</text>',
-            f'<rect x="{LABEL_WIDTH}" y="{top + 4}" width="{p50:.1f}" height="{ROW_HEIGHT - 8}" fill="#3b6ea5"/>',
-            f'<line x1="{LABEL_WIDTH + p50:.1f}" x2="{LABEL_WIDTH + p99:.1f}" y1="{middle}" y2="{middle}" stroke="#3b6ea5"/>',
-            f'<text x="{LABEL_WIDTH + p99 + 8:.1f}" y="{middle + 4}">{numbers}</text>',
+            f'<text x="0" y="{text}">{escape(row["case"])}</text>',
+            f'<rect x="{LABEL_WIDTH}" y="{top + 4}" {bar}/>',
+            f'<line x1="{p50:.1f}" x2="{p99:.1f}" y1="{middle}" y2="{middle}" stroke="#3b6ea5"/>',
+            f'<text x="{p99 + 8:.1f}" y="{text}">{numbers}</text>',
         ]
     return "".join([*lines, "</svg>"])

@@ -43,11 +43,11 @@ class Report:
         path.write_text(json.dumps(document, indent=1) + "\n")
 
     def _cases(self) -> Iterable[str]:
-        yield f"{'case':22}{'per second':>13}{'p50 ms':>11}{'p99 ms':>11}{'bad':>6}{'others':>8}"
+        yield f"{'case':22}{'per second':>13}{'p50 ms':>11}{'p99 ms':>11}{'cpu ms':>9}{'bad':>6}{'others':>8}"
         for row in medians(self.samples):
             yield (
                 f"{row['case']:22}{row['rate']:13,.0f}{row['p50_ms']:11.3f}{row['p99_ms']:11.3f}"
-                f"{row['bad']:6}{row['foreign']:8.0%}"
+                f"{row['cpu_ms']:9.3f}{row['bad']:6}{row['foreign']:8.0%}"
             )
 
     def _ratios(self) -> Iterable[str]:

@@ -16,6 +16,9 @@ EMPTY = ("empty-open", "empty-knox", "empty")
 
 RATIOS = (
     Ratio("call / empty POST (knox)  many, 8 clients", "randomize/many/c8", "empty-knox/c8", goal=0.25),
+    Ratio(
+        "call / empty POST (knox)  many, 8 clients, by cpu", "randomize/many/c8", "empty-knox/c8", by="cpu"
+    ),
     Ratio("call / empty POST (own)   many, 8 clients", "randomize/many/c8", "empty/c8"),
     Ratio("call / empty POST (knox)  many, 1 client, p50", "randomize/many/c1", "empty-knox/c1", by="p50"),
     Ratio("call / SQL floor          many, 8 clients", "randomize/many/c8", "floor/many/c8"),

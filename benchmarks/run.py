@@ -24,7 +24,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Sample:
-    """One round of a case: things a second, milliseconds of the median and of one in a hundred."""
+    """
+    One round of a case: things a second, milliseconds of the median and of one in a hundred, and of
+    processor time for each, of client, server and database together.
+    """
 
     case: str
     round: int
@@ -32,6 +35,7 @@ class Sample:
     rate: float
     p50_ms: float
     p99_ms: float
+    cpu_ms: float
     bad: int
     foreign: float
 
@@ -39,7 +43,8 @@ class Sample:
 @dataclass(frozen=True)
 class Ratio:
     """
-    What is printed: a case over another, ``by`` rate or by p50; or by tail, its own p99 over its p50.
+    What is printed: a case over another, ``by`` rate, by p50 or by cpu (what the other takes of the
+    processors over what it takes); or by tail, its own p99 over its p50.
 
     ``goal`` is a least value, or with ``at_most`` a greatest one.
     """
@@ -76,12 +81,17 @@ class Result:
         return f"{'≤' if self.ratio.at_most else '≥'} {self.ratio.goal:,.5g}"
 
 
-def in_turn(cases: Sequence[Case], *, rounds: int, progress: tqdm[Any]) -> list[Sample]:
-    """Run every case once, then every case again, ``rounds`` times."""
+def in_turn(cases: Sequence[Case], *, rounds: int, patience: float, progress: tqdm[Any]) -> list[Sample]:
+    """
+    Run every case once, then every case again, ``rounds`` times.
+
+    :param patience: how many seconds each may wait for others to leave the machine alone.
+    """
     samples = []
     for number in range(rounds):
         for case in cases:
             progress.set_postfix_str(case.name)
+            machine.wait_for_quiet(patience)
             samples.append(_sample(case, number))
             progress.update()
     return samples
@@ -90,7 +100,7 @@ def in_turn(cases: Sequence[Case], *, rounds: int, progress: tqdm[Any]) -> list[
 def _sample(case: Case, number: int) -> Sample:
     before = machine.now()
     answers = case.run()
-    foreign = machine.foreign_share(before, machine.now())
+    after = machine.now()
     good = answers.statuses[case.expected] if case.expected else len(answers.seconds)
     ordered = sorted(answers.seconds)
     return Sample(
@@ -100,8 +110,9 @@ def _sample(case: Case, number: int) -> Sample:
         rate=len(ordered) / answers.elapsed,
         p50_ms=1000 * ordered[len(ordered) // 2],
         p99_ms=1000 * ordered[len(ordered) * 99 // 100],
+        cpu_ms=1000 * (after.ours - before.ours) / len(ordered),
         bad=len(ordered) - good,
-        foreign=foreign,
+        foreign=machine.foreign_share(before, after),
     )
 
 
@@ -128,6 +139,8 @@ def _value(ratio: Ratio, over: Sample, under: Sample | None) -> float:
         return over.rate
     if ratio.by == "p50":
         return over.p50_ms / under.p50_ms
+    if ratio.by == "cpu":
+        return under.cpu_ms / over.cpu_ms
     return over.rate / under.rate
 
 
@@ -137,7 +150,7 @@ def medians(samples: Sequence[Sample]) -> list[dict[str, Any]]:
     for case in dict.fromkeys(sample.case for sample in samples):
         own = [asdict(sample) for sample in samples if sample.case == case]
         row: dict[str, Any] = {"case": case, "rounds": len(own), "bad": sum(each["bad"] for each in own)}
-        for name in ("rate", "p50_ms", "p99_ms", "foreign"):
+        for name in ("rate", "p50_ms", "p99_ms", "cpu_ms", "foreign"):
             row[name] = statistics.median(each[name] for each in own)
         rows.append(row)
     return rows

@@ -44,7 +44,7 @@ def cases(place: Place, *, seconds: float) -> list[Case]:
         connection.execute(
             "CREATE TABLE bench_entry (position bigserial PRIMARY KEY, recorded_at timestamptz,"
             " kind varchar(40), leaf bytea, body bytea);"
-            "GRANT INSERT ON bench_entry TO PUBLIC; GRANT USAGE ON bench_entry_position_seq TO PUBLIC"
+            "GRANT SELECT, INSERT ON bench_entry TO PUBLIC; GRANT USAGE ON bench_entry_position_seq TO PUBLIC"
         )
     function = "SELECT append_audit_event(%s, %s)"
     insert = (

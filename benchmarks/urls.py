@@ -34,9 +34,13 @@ class EmptyOpen(APIView):
         return Response({"fields": len(request.data)})
 
 
-class EmptyKnox(EmptyOpen):
+class EmptyKnox(APIView):
     authentication_classes = (TokenAuthentication,)
     permission_classes = (IsAuthenticated,)
+    parser_classes = (JSONParser,)
+
+    def post(self, request: Request) -> Response:
+        return Response({"fields": len(request.data)})
 
 
 class Empty(Endpoint):

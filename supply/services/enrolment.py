@@ -94,7 +94,7 @@ def plan_infusions(allocation: Allocation, *, ended: bool = False) -> None:
     planned = [_infusion(allocation, window, ended=ended) for window in windows]
     insert(planned)
     # The answer shows them: what was just written is not read again.
-    shown = Infusion.objects.all()
+    shown = Infusion.objects.filter(participant=participant)
     shown._result_cache = planned
     vars(participant)["_prefetched_objects_cache"] = {"infusions": shown}
 

@@ -11,10 +11,10 @@ from itertools import product
 import pytest
 from django.db import transaction
 
-from randomization.models import Allocation, Stratum
-from randomization.services import enrolment_changes, enrolment_gate
+from randomization.models import Allocation, Participant, Stratum
+from randomization.services import enrolment_changes, enrolment_gate, screening
 from randomization.services.assignment import ListExhausted
-from randomization.services.enrolment_gate import EnrolmentPaused, TrialFull
+from randomization.services.enrolment_gate import EnrolmentPaused, EnrolmentSuspended, TrialFull
 from supply.services import enrolment
 from tests import world as worlds
 from tests.concurrency.test_allocation import at_once, randomizing
@@ -117,10 +117,10 @@ def test_without_the_second_look_the_same_twelve_are_more_than_the_cap(capped, m
     assert Allocation.objects.count() > CAP
 
 
-def a_pause(world: World) -> None:
+def a_change(world: World, status: str) -> None:
     with transaction.atomic(durable=True):
         enrolment_changes.change_enrolment(
-            site=None, status="paused", reason="A question.", by=world.person("study_manager"), at=trial_now()
+            site=None, status=status, reason="A question.", by=world.person("study_manager"), at=trial_now()
         )
 
 
@@ -139,7 +139,7 @@ def test_a_pause_that_is_on_the_trail_first_wins_over_a_randomization_that_began
 
     def pause() -> str:
         assert looked.wait(timeout=30)
-        a_pause(world)  # comes back although the randomization is under way
+        a_change(world, "paused")  # comes back although the randomization is under way
         paused.set()
         return "paused"
 
@@ -149,6 +149,29 @@ def test_a_pause_that_is_on_the_trail_first_wins_over_a_randomization_that_began
     assert done == "paused"
     assert not Allocation.objects.exists()
     assert Stratum.objects.get(ordinal=1).next_slot == 0
+
+
+def test_a_suspension_that_is_on_the_trail_first_wins_over_a_screening_that_began_before(world, monkeypatch):
+    looked, suspended = threading.Event(), threading.Event()
+    record = screening._record
+
+    def wait_before_the_event(participant, **event):
+        looked.set()
+        assert suspended.wait(timeout=30)
+        record(participant, **event)
+
+    monkeypatch.setattr(screening, "_record", wait_before_the_event)
+
+    def suspend() -> str:
+        assert looked.wait(timeout=30)
+        a_change(world, "suspended")
+        suspended.set()
+        return "suspended"
+
+    refused, _ = at_once(2, [lambda: a_participant(world), suspend])
+
+    assert isinstance(refused, EnrolmentSuspended)
+    assert not Participant.objects.exists()
 
 
 @pytest.mark.requirement(8)
@@ -167,7 +190,7 @@ def test_a_pause_that_comes_after_the_event_waits_for_the_randomization(world, m
 
     def pause() -> str:
         assert written.wait(timeout=30)
-        a_pause(world)
+        a_change(world, "paused")
         return "paused"
 
     assert at_once(2, [randomize, pause]) == [0, "paused"]

@@ -178,6 +178,16 @@ def test_an_arm_that_was_changed_before_sealing_is_named(tmp_path, keys, judge, 
 
 
 @pytest.mark.requirement(6)
+def test_an_arm_that_was_changed_before_sealing_is_found_by_the_root_alone(tmp_path, keys, judge):
+    made = a_list(tmp_path / "list", keys, arms={**ARMS, TWO: [1 - arm for arm in ARMS[TWO]]})
+    (made / "slots.jsonl").unlink()
+
+    (found,) = judge(made).wrong
+
+    assert "their root is the one signed" in found["text"]
+
+
+@pytest.mark.requirement(6)
 @pytest.mark.parametrize("index", range(len(PLACES)))
 def test_a_leaf_that_was_changed_is_named(copied, keys, judge, index):
     change_slot(copied, keys, index, leaf="ab" * 32)

@@ -97,6 +97,24 @@ def test_an_arm_that_the_trial_does_not_have_makes_no_list(arms):
         verifier.arms_of(spec, "all", 0, SEED, {"all": arms})
 
 
+STRANGE = [
+    {"stopping_rule": "none"},
+    {"design": {"kind": "minimization"}},
+    {"design": {"kind": "big_stick", "mti": 3}},
+    {"first": {"another stratum": 4}},
+    {"length": 10**9},
+]
+
+
+@pytest.mark.requirement(6)
+@pytest.mark.parametrize("strange", STRANGE, ids=str)
+def test_a_specification_that_says_more_than_is_known_makes_no_list(strange):
+    spec = {**GOLDEN["spec"], "study": GOLDEN["study"], "trial": "", **strange}
+
+    with pytest.raises(ValueError, match=r"other members|strata that do not fit|a length of more"):
+        verifier.regenerate(spec, SEED, {}, 52)
+
+
 @pytest.mark.parametrize("case", vectors("jcs")["texts"], ids=lambda case: case["name"])
 def test_its_canonical_json_is_that_of_rfc_8785_but_for_fractions(case):
     value = json.loads(case["input"])

@@ -16,7 +16,7 @@ from randomization.domain.operating.guessing import (
     right_per_block,
 )
 from randomization.domain.operating.paths import differences, largest_difference, longest_run
-from randomization.domain.operating.sources import BiasedCoin, BigStick, Blocks, Simple, Source
+from randomization.domain.operating.sources import BiasedCoin, BigStick, Blocks, Simple, Source, State
 from randomization.domain.operating.stock import most_in_a_row
 from tests.unit.enumerated import chances, every_list
 
@@ -191,6 +191,29 @@ def test_convergence_and_known_borders_agree_with_every_list_one_by_one(sizes, s
 
     assert found.right == pytest.approx([float(each) for each in right], abs=1e-12)
     assert found.certain == pytest.approx([float(each) for each in certain], abs=1e-12)
+
+
+def right_by_every_past(source: Source, slots: int) -> float:
+    """Return how many slots the best guesser gets right, each past being thought over by itself."""
+    pasts, right = [{source.start: 1.0}], 0.0
+    for _ in range(slots):
+        following = []
+        for past in pasts:
+            after: list[dict[State, float]] = [{} for _ in source.ratio]
+            for state, weight in past.items():
+                for chance, arm, to in source.moves(state):
+                    after[arm][to] = after[arm].get(to, 0.0) + weight * chance
+            right += max(sum(each.values()) for each in after)
+            following += [each for each in after if each]
+        pasts = following
+    return right
+
+
+def test_pasts_are_put_together_only_where_that_changes_no_guess():
+    # Here the states that one past leaves possible do not agree which arm is likelier.
+    blocks = Blocks((5, 10, 15), (4, 1))
+
+    assert sum(bayes(blocks, 18).right) == pytest.approx(right_by_every_past(blocks, 18), abs=1e-12)
 
 
 @pytest.mark.parametrize("sizes", [(4,), (4, 6), (4, 6, 8), (4, 8)], ids=str)

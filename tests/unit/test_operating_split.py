@@ -183,6 +183,7 @@ def test_unequal_strata_divide_as_every_division_one_by_one_says(source, shares)
     found = exact_split(of_one, groups)
 
     assert found == pytest.approx(by_divisions(of_one, groups), abs=1e-12)
+    assert exact_spread(of_one, groups) == pytest.approx(spread(found), abs=1e-9)
 
 
 def test_where_the_split_is_too_much_work_samples_agree_with_it(monkeypatch):

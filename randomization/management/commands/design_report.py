@@ -27,7 +27,7 @@ from trialsite import protocol as protocols
 from trialsite.protocol import Protocol
 
 # What can be answered in seconds.
-MOST_PLANNED: Final = 2000
+MOST_PLANNED: Final = 1000
 MOST_STRATA: Final = 64
 LARGEST_BLOCK: Final = 60
 MOST_SIZES: Final = 8
