@@ -22,11 +22,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from randomization.ceremony.beacons import ask_for_round
+from randomization.ceremony.beacons import ask_for_round, giving_up
 from randomization.ceremony.checking import check_list
 from randomization.ceremony.extending import Before, first_of, first_slots, lists_before
 from randomization.ceremony.folder import refuse_existing, write_new
 from randomization.ceremony.making import Ceremony, ListBundle, make_bundle, make_folder
+from randomization.ceremony.process import INTERRUPTED, guarded
 from randomization.domain.blocks import SEED_BYTES
 from randomization.domain.imported_list import read_list
 from randomization.domain.schedule import Arms, Schedule, Spec, spec_of
@@ -37,6 +38,7 @@ from trialsite.keyfiles import KeyFileError, read_key_file
 from trialsite.sealing import PublicKeys
 
 STANDARD_INPUT = "-"
+MOST_SLOTS = 10**7
 
 
 def bundle_of(
@@ -79,17 +81,27 @@ def build_list(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line; return 0, 1 if a checked list does not hold, or 2 if an input is wrong."""
+    """Run from the command line; return 0, 1 if a checked list does not hold, or 2 if nothing is written."""
     options = _parser().parse_args(arguments)
     try:
-        if options.check is not None:
-            return check_list(options.check, statistician=_known_statistician(options), say=sys.stdout.write)
-        _require(options, "trial", "public_keys", "statistician_key", "out")
-        refuse_existing(options.out)
-        made = _make(_ceremony(options), options.out, seed_out=options.seed_out)
+        with guarded():
+            return _run(options)
+    except KeyboardInterrupt:
+        sys.stderr.write(INTERRUPTED)
+        return 2
     except (ValueError, OSError, KeyFileError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.check is not None:
+        return check_list(options.check, statistician=_known_statistician(options), say=sys.stdout.write)
+    _require(options, "trial", "public_keys", "statistician_key", "out")
+    refuse_existing(options.out)
+    ceremony = _ceremony(options)
+    with giving_up(ceremony.beacon.c0 if ceremony.beacon else None):
+        made = _make(ceremony, options.out, seed_out=options.seed_out)
     sys.stdout.write(f"{made.leaves} slots sealed in {options.out}\nroot {made.root.hex()}\n")
     return 0
 
@@ -99,6 +111,9 @@ def _make(ceremony: Ceremony, out: Path, *, seed_out: Path | None) -> Commitment
         return make_folder(ceremony, out)
     # First, so that a list whose seed was asked for and cannot be written is not made at all.
     write_new(seed_out, f"{ceremony.seed.hex()}\n", mode=0o400)
+    sys.stderr.write(
+        f"{seed_out} holds the plain seed, from which every arm follows: for an evaluation only.\n"
+    )
     try:
         return make_folder(ceremony, out)
     except BaseException:
@@ -130,6 +145,7 @@ def _ceremony(options: argparse.Namespace) -> Ceremony:
     )
     if not said.keys() <= set(spec.every_stratum):
         raise ValueError("--first-slots names a stratum that is not made")
+    _check_length(options, protocol, spec)
     imported = _imported(options, protocol, spec)
     seed0 = secrets.token_bytes(SEED_BYTES)
     beacon = ask_for_round(seed0, options.beacon_round, options.beacon_signature)
@@ -159,16 +175,25 @@ def _before(
     return lists_before(options.extends, statistician=statistician, adding=adding, study=protocol.protocol)
 
 
+def _check_length(options: argparse.Namespace, protocol: protocols.Protocol, spec: Spec) -> None:
+    if sum(spec.length_of(stratum) or 0 for stratum in spec.every_stratum) > MOST_SLOTS:
+        raise ValueError(f"length: a list has at most {MOST_SLOTS} slots in all")
+    usual = protocol.list_length or 0
+    if options.length and options.length < usual and not options.extends:
+        sys.stderr.write(
+            f"Warning: --length {options.length} is less than the trial file's list_length, {usual}.\n"
+        )
+
+
 def _imported(options: argparse.Namespace, protocol: protocols.Protocol, spec: Spec) -> Arms | None:
     if options.from_csv is None:
         return None
     source: str = options.from_csv
     content = sys.stdin.buffer.read() if source == STANDARD_INPUT else Path(source).read_bytes()
-    length = options.length or protocol.list_length or 1
-    arms = read_list(content, protocol=protocol, spec=spec, length=length)
     if source != STANDARD_INPUT:
         sys.stderr.write(f"{source} holds every arm in plain: destroy it, and every copy of it.\n")
-    return arms
+    length = options.length or protocol.list_length or 1
+    return read_list(content, protocol=protocol, spec=spec, length=length)
 
 
 def _statistician(path: Path, public_keys: PublicKeys) -> notes.Signer:

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from randomization.ceremony.folder import SEED, as_text, read_json, read_note, write_new
 from randomization.ceremony.papers import SEED_TITLE, reveal_key, reveal_place, seed_info
+from randomization.ceremony.process import INTERRUPTED, guarded
 from randomization.ceremony.proofs import NotTheList, Revealed, read_arms
 from randomization.domain.schedule import Spec
 from randomization.domain.sealed_list import Commitment
@@ -149,10 +150,14 @@ def _blob(holder: Mapping[str, Any], name: str) -> bytes:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line; return 0, or 2 if a step is refused."""
+    """Run from the command line; return 0, or 2 if a step is refused or interrupted."""
     options = _parser().parse_args(arguments)
     try:
-        options.step(options)
+        with guarded():
+            options.step(options)
+    except KeyboardInterrupt:
+        sys.stderr.write(INTERRUPTED)
+        return 2
     except (ValueError, OSError, KeyFileError, OpeningFailed) as error:
         sys.stderr.write(f"{error}\n")
         return 2

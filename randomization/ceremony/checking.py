@@ -41,6 +41,7 @@ def check_list(folder: Path, *, statistician: notes.VerifierKey, say: Callable[[
         say(f"wrong: {fault}\n")
     for stratum, (first, end) in seen.strata.items():
         say(f"{stratum}: slots {first} to {end - 1}\n")
+    say(f"not covered by the signature: {SEED}, {EMERGENCY}/*.json (only their form was looked at)\n")
     say(f"{seen.tree.size} slots, root {signed.root.hex()}, signed by {statistician.name}: ")
     say("it does NOT hold\n" if found else "it holds\n")
     return 1 if found else 0

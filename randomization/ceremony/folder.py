@@ -48,14 +48,19 @@ def refuse_existing(folder: Path) -> None:
 
 def write_new(path: Path, text: str, *, mode: int = 0o666) -> None:
     """
-    Write a new file and bring it to the disk.
+    Write a new file and bring it to the disk; gone if anything fails.
 
     :raises FileExistsError: if there is one of that name.
     """
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as file:
-        file.write(text.encode())
-        file.flush()
-        os.fsync(file.fileno())
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink()
+        raise
 
 
 def as_text(document: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ SOFTWARE = (
     "randomization/ceremony/folder.py",
     "randomization/ceremony/making.py",
     "randomization/ceremony/papers.py",
+    "randomization/ceremony/process.py",
     "randomization/ceremony/software.py",
     "randomization/domain/beacon.py",
     "randomization/domain/blocks.py",

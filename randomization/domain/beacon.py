@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 NETWORK = "drand-quicknet"
 SIGNATURE_BYTES = 48
+LAST_ROUND = 2**53
 # Of the network's published parameters.
 _GENESIS = dt.datetime(2023, 8, 23, 15, 9, 27, tzinfo=dt.UTC)
 _PERIOD = dt.timedelta(seconds=3)
@@ -37,8 +38,17 @@ def seed_commitment(seed0: bytes) -> bytes:
 
 
 def due(number: int) -> dt.datetime:
-    """Return when a round is published, in UTC."""
-    return _GENESIS + (number - 1) * _PERIOD
+    """
+    Return when a round is published, in UTC.
+
+    :raises BeaconInvalid: if its number is not 1 to ``LAST_ROUND``, or the time is beyond the calendar.
+    """
+    try:
+        if 1 <= number <= LAST_ROUND:
+            return _GENESIS + (number - 1) * _PERIOD
+    except OverflowError:
+        pass
+    raise BeaconInvalid(f"there is no round {number} of the beacon")
 
 
 @dataclass(frozen=True)

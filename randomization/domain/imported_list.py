@@ -1,12 +1,12 @@
 """
-A list made elsewhere (SAS, R, Stata): read from CSV, judged, and refused with every fault's row.
+A list made elsewhere (SAS, R, Stata): read from CSV, judged, and refused with what is wrong.
 
 Columns, in any order, named in the first row without regard to case:
 
 * ``stratum``, the code as this trial names it (``factor=level|factor=level``; ``emergency=SITE`` for a
   reserved list), or instead one column for each factor, with the level;
 * ``slot`` or ``sequence``, counting from 0 or from 1 in every stratum, without a gap;
-* ``arm``, the letter of the arm or the code of its treatment;
+* ``arm``, the letter of the arm or the code of its treatment, in either case;
 * ``block`` if there are blocks: any name, the same in all rows of a block.
 
 Rows may stand in any order. Separated by commas, semicolons or tabs; quoted or not; any line end; UTF-8
@@ -18,7 +18,9 @@ stratum of n slots is within 2.58 * sqrt(n p (1 - p)) of its due, n p: what a li
 restriction at all keeps in 99 of 100 strata, and one of whole blocks always. And no arm is missing in a
 stratum.
 
-No fault repeats an arm. Pure: no file.
+A refusal repeats no cell, for any column may hold the arms, under the wrong name. Nor does it list rows,
+which may be those of one arm: a fault of one row alone is told with its row, and of a stratum the first.
+Pure: no file.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ MOST_FAULTS_TOLD = 20
 PLAUSIBLE = 2.58
 _SLOT_COLUMNS = {"slot", "sequence"}
 _DELIMITERS = ",;\t"
+_NO_STRATUM = "the stratum is not one of this list's"
 
 
 class Fault(NamedTuple):
@@ -55,7 +58,7 @@ class Fault(NamedTuple):
 
 
 class ListFaulty(ValueError):
-    """The list is refused; ``faults`` are all that were found, and the message tells the first twenty."""
+    """The list is refused; ``faults`` are those to tell, and the message has the first twenty."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         told = [str(fault) for fault in faults[:MOST_FAULTS_TOLD]]
@@ -78,7 +81,7 @@ def read_list(content: bytes, *, protocol: Protocol, spec: Spec, length: int) ->
     Return the arms of every stratum of ``spec``, in order.
 
     :param length: the least number of slots of each stratum that is no reserved list.
-    :raises ListFaulty: with every fault.
+    :raises ListFaulty: if it is refused.
     """
     table = _table(content)
     _check_columns(table[0], protocol)
@@ -88,7 +91,7 @@ def read_list(content: bytes, *, protocol: Protocol, spec: Spec, length: int) ->
     strata = _by_stratum([found for found in read if isinstance(found, _Entry)], spec, faults)
     if faults:
         # What is judged beyond this would be found at fault for the rows that are missing.
-        raise ListFaulty(sorted(faults, key=_row))
+        raise ListFaulty(_gathered(faults))
     for stratum in spec.every_stratum:
         least = spec.length_of(stratum) or length
         faults += _judged(stratum, strata.get(stratum, []), least=least, ratio=spec.ratio)
@@ -99,6 +102,17 @@ def read_list(content: bytes, *, protocol: Protocol, spec: Spec, length: int) ->
 
 def _row(fault: Fault) -> float:
     return fault.row or math.inf
+
+
+def _gathered(faults: Sequence[Fault]) -> list[Fault]:
+    """Tell each reason once, and its row if it is the only one; how many there are may differ by arm."""
+    rows: dict[str, list[int | None]] = {}
+    for fault in sorted(faults, key=_row):
+        rows.setdefault(fault.reason, []).append(fault.row)
+    return [
+        Fault(at[0], reason) if len(at) == 1 else Fault(None, f"in several rows {reason}")
+        for reason, at in rows.items()
+    ]
 
 
 def _table(content: bytes) -> list[list[str]]:
@@ -122,12 +136,14 @@ def _check_columns(names: Sequence[str], protocol: Protocol) -> None:
     factors = {factor.code.lower() for factor in protocol.factors}
     there = set(names)
     place = {"stratum"} if "stratum" in there else factors
-    faults = [Fault(1, f"there are two columns {name!r}") for name, n in Counter(names).items() if n > 1]
-    faults += [Fault(1, f"column {name!r} is missing") for name in sorted((place | {"arm"}) - there)]
+    known = place | _SLOT_COLUMNS | {"arm", "block"}
+    faults = [Fault(1, f"column {name!r} is missing") for name in sorted((place | {"arm"}) - there)]
     if len(_SLOT_COLUMNS & there) != 1:
         faults.append(Fault(1, "there must be one column 'slot' or 'sequence'"))
-    unknown = there - place - _SLOT_COLUMNS - {"arm", "block"}
-    faults += [Fault(1, f"column {name!r} is not known here: leave it out") for name in sorted(unknown)]
+    if any(names.count(name) > 1 for name in known):
+        faults.append(Fault(1, "two columns have the same name"))
+    if unknown := sum(name not in known for name in names):
+        faults.append(Fault(1, f"{unknown} of {len(names)} columns are not known here: leave them out"))
     if faults:
         raise ListFaulty(faults)
 
@@ -135,21 +151,24 @@ def _check_columns(names: Sequence[str], protocol: Protocol) -> None:
 def _entry(row: int, names: Sequence[str], cells: Sequence[str], protocol: Protocol) -> _Entry | Fault:
     """Return one row as a slot, or what is wrong with it."""
     if len(cells) != len(names):
-        return Fault(row, f"has {len(cells)} cells, and there are {len(names)} columns")
+        return Fault(row, "there are not as many cells as columns")
     said = dict(zip(names, cells, strict=True))
     slot = said.get("slot", said.get("sequence", ""))
     if not (slot.isascii() and slot.isdigit() and len(slot) < 10):
-        return Fault(row, f"slot {slot!r} is not a whole number of 0 or more")
-    arms = [n for n, arm in enumerate(protocol.arms) if said["arm"] in (arm.code, arm.treatment)]
-    if len(arms) != 1:
-        # What stands there may be an arm in other letters: it is not repeated.
-        return Fault(row, "the arm is neither an arm's letter nor a treatment's code of the trial file")
+        return Fault(row, "slot is not a whole number of 0 or more")
     if "block" in said and not said["block"]:
         return Fault(row, "the block is not named")
     try:
         stratum = _stratum(said, protocol)
-    except LevelsInvalid as error:
-        return Fault(row, f"the stratum is not one of the trial file: {error}")
+    except LevelsInvalid:
+        return Fault(row, _NO_STRATUM)
+    # Last, so that no other fault is told or not by the arm of its row.
+    name = said["arm"].casefold()
+    arms = [
+        n for n, arm in enumerate(protocol.arms) if name in (arm.code.casefold(), arm.treatment.casefold())
+    ]
+    if len(arms) != 1:
+        return Fault(row, "the arm is neither an arm's letter nor a treatment's code of the trial file")
     return _Entry(row, stratum, int(slot), arms[0], said.get("block"))
 
 
@@ -166,7 +185,7 @@ def _by_stratum(entries: Sequence[_Entry], spec: Spec, faults: list[Fault]) -> d
         if entry.stratum in strata:
             strata[entry.stratum].append(entry)
         else:
-            faults.append(Fault(entry.row, f"stratum {entry.stratum!r} is not one of this list's"))
+            faults.append(Fault(entry.row, _NO_STRATUM))
     return {stratum: sorted(found, key=lambda entry: entry.slot) for stratum, found in strata.items()}
 
 
@@ -175,27 +194,24 @@ def _judged(stratum: str, entries: Sequence[_Entry], *, least: int, ratio: Seque
     if not entries:
         yield Fault(None, f"stratum {stratum!r} is missing")
         return
-    gaps = list(_gaps(entries))
-    yield from gaps
+    gap = next(_gaps(entries), None)
+    if gap:
+        yield gap
     if len(entries) < least:
         yield Fault(None, f"stratum {stratum!r} has {len(entries)} slots, and needs {least}")
-    if gaps:
-        return
-    if entries[0].block is None:
-        yield from _split(stratum, entries, ratio)
-    else:
-        yield from _blocks(entries, ratio)
+    if not gap:
+        judge = _split(stratum, entries, ratio) if entries[0].block is None else _blocks(entries, ratio)
+        yield from itertools.islice(judge, 1)
 
 
 def _gaps(entries: Sequence[_Entry]) -> Iterator[Fault]:
     if entries[0].slot > 1:
-        yield Fault(entries[0].row, f"the stratum begins with slot {entries[0].slot}, not with 0 or 1")
+        yield Fault(entries[0].row, "the stratum begins with another slot than 0 or 1")
     for before, entry in itertools.pairwise(entries):
         if entry.slot == before.slot:
-            first, second = sorted((before.row, entry.row))
-            yield Fault(second, f"slot {entry.slot} is there already, in row {first}")
+            yield Fault(max(before.row, entry.row), "the slot is there already")
         elif entry.slot != before.slot + 1:
-            yield Fault(entry.row, f"slot {entry.slot} follows slot {before.slot}: there is a gap")
+            yield Fault(entry.row, "the slot does not follow the one before it: there is a gap")
 
 
 def _split(stratum: str, entries: Sequence[_Entry], ratio: Sequence[int]) -> Iterator[Fault]:
@@ -215,14 +231,14 @@ def _blocks(entries: Sequence[_Entry], ratio: Sequence[int]) -> Iterator[Fault]:
     for name, run in itertools.groupby(entries, key=lambda entry: entry.block):
         block = list(run)
         if name in seen:
-            yield Fault(block[0].row, f"block {name!r} is taken up again after another")
+            yield Fault(block[0].row, "the block is taken up again after another")
         seen.add(name)
         given = Counter(entry.arm for entry in block)
         whole = len(block) / sum(ratio)
         if any(given[arm] != weight * whole for arm, weight in enumerate(ratio)):
-            yield Fault(block[0].row, f"block {name!r} does not keep the ratio {_named(ratio)}")
+            yield Fault(block[0].row, f"the block does not keep the ratio {_named(ratio)}")
         elif len(block) < SMALLEST_BLOCK:
-            yield Fault(block[0].row, f"block {name!r} has fewer than {SMALLEST_BLOCK} slots")
+            yield Fault(block[0].row, f"the block has fewer than {SMALLEST_BLOCK} slots")
 
 
 def _named(ratio: Sequence[int]) -> str:

@@ -106,7 +106,7 @@ def _scales(xs: Sequence[float], ys: Sequence[float]) -> tuple[Scale, Scale]:
 def _scale(values: Sequence[float], start: float, end: float) -> Scale:
     """Return a scale over round numbers that holds every value."""
     low, high = min(values), max(values)
-    if low == high:
+    if high - low < 1e-9:  # one value, but for its rounding
         low, high = low - 0.5, high + 0.5
     step = _round_step((high - low) / 5)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

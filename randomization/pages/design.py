@@ -61,17 +61,24 @@ def sentences(report: Report) -> Iterator[str]:
     if design["remark"]:
         yield f"The trial file cannot choose this design: {design['remark']}."
     yield (
-        "Whoever knew every past arm of a stratum would guess"
+        f"Whoever knew every past arm of a stratum of {design['planned']} would guess"
         f" {100 * guessed['bayes']:.1f} % of its arms right and be certain of {100 * certain['bayes']:.1f} %;"
         f" chance alone is {100 * _chance(report):.1f} %. While masking holds, chance is all there is."
     )
     yield report["total_split"]["in_words"]
     stock = report["worst_case_stock_per_arm"]
     if stock:
-        yield (
-            f"Stock that cannot run out: {stock['participants']} participants in one arm,"
-            f" {stock['bags']} bags, {stock['bags_with_remakes']} with remakes."
-        )
+        yield f"Stock that cannot run out, for the whole trial and not for one site: {_in_bags(stock)}."
+        reserved = report["emergency_list"]
+        if reserved:
+            yield f"Where emergency lists are used as well: {_in_bags(reserved['worst_case_stock_per_arm'])}."
+
+
+def _in_bags(stock: Mapping[str, int]) -> str:
+    return (
+        f"{stock['participants']} participants in one arm, {stock['bags']} bags,"
+        f" {stock['bags_with_remakes']} with remakes"
+    )
 
 
 def figures(report: Report) -> Iterator[tuple[str, Any, Any]]:
@@ -168,7 +175,7 @@ def _emergency(report: Report) -> Iterator[str]:
         f"<p>{emergency['slots_reserved']} slots or more are reserved, {emergency['slots_per_site']} or"
         f" more at each of {emergency['sites']} sites. The difference in the end can then reach"
         f" {number(emergency['largest_possible'])}, and one arm"
-        f" {number(emergency['participants_per_arm'])} participants.</p>"
+        f" {number((emergency['worst_case_stock_per_arm'] or {}).get('participants'))} participants.</p>"
     )
     columns = ["Used", "Unused", "P(equal), trial", "SD, trial"]
     yield table("Used from emergency lists", columns, (row.values() for row in emergency["by_used"]))

@@ -22,10 +22,10 @@ def fill_pool(*, count: int) -> int:
     themselves: neither a number nor its place in the table says when it was drawn.
     """
     known = set(KitNumber.objects.values_list("number", flat=True))
-    drawn: list[str] = []
+    drawn: dict[str, None] = {}  # keeps their order
     while len(known) + len(drawn) < count:
         fresh = draw_pool(count - len(known) - len(drawn), random_bytes)
-        drawn.extend(number for number in fresh if number not in known and number not in drawn)
+        drawn.update(dict.fromkeys(number for number in fresh if number not in known))
     rows = [KitNumber(number=number, position=len(known) + place) for place, number in enumerate(drawn)]
     KitNumber.objects.bulk_create(sorted(rows, key=lambda row: row.number))
     return len(drawn)

@@ -313,6 +313,22 @@ def test_a_page_that_was_readable_by_others_is_so_no_more(tmp_path):
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--planned", "1", "--strata", "1"),
+        ("--planned", "2", "--block-sizes", "2"),
+        ("--ratio", "1:1:1", "--block-sizes", "6"),
+    ],
+)
+def test_the_smallest_trials_have_a_page_too(tmp_path, arguments):
+    file = tmp_path / "report.html"
+
+    printed("--html", str(file), *arguments)
+
+    assert file.read_text(encoding="utf-8").count("<svg") == 5
+
+
 class Page(HTMLParser):
     """What stands on a page: the tags with their attributes, and whether each is closed."""
 
@@ -369,3 +385,15 @@ def test_every_drawing_has_a_name_and_a_description_and_stays_inside_its_frame(p
                 assert 0 <= float(part.attrib.get(name, 0)) <= width
             for name in ("y", "y1", "y2", "cy"):
                 assert 0 <= float(part.attrib.get(name, 0)) <= height
+
+
+def test_stock_for_the_emergency_lists_is_told_beside_that_of_the_trials_list():
+    report = reported()
+
+    # Two sites' lists are two more strata that can end three ahead: (48 + 18) / 2.
+    assert report["worst_case_stock_per_arm"]["participants"] == 30
+    assert report["emergency_list"]["worst_case_stock_per_arm"] == {
+        "participants": 33,
+        "bags": 132,
+        "bags_with_remakes": 146,
+    }

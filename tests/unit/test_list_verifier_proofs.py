@@ -102,6 +102,7 @@ STRANGE = [
     {"design": {"kind": "minimization"}},
     {"design": {"kind": "big_stick", "mti": 3}},
     {"first": {"another stratum": 4}},
+    {"strata": ["one", "one"]},
     {"length": 10**9},
 ]
 
@@ -112,6 +113,15 @@ def test_a_specification_that_says_more_than_is_known_makes_no_list(strange):
     spec = {**GOLDEN["spec"], "study": GOLDEN["study"], "trial": "", **strange}
 
     with pytest.raises(ValueError, match=r"other members|strata that do not fit|a length of more"):
+        verifier.regenerate(spec, SEED, {}, 52)
+
+
+def test_a_big_stick_in_another_ratio_makes_no_list():
+    design = {"design": {"kind": "big_stick", "mti": 3}, "ratio": [2, 1]}
+    spec = {**GOLDEN["spec"], "study": GOLDEN["study"], "trial": "", **design}
+    del spec["blocks"]
+
+    with pytest.raises(ValueError, match="a big stick that is not 1:1"):
         verifier.regenerate(spec, SEED, {}, 52)
 
 
@@ -306,7 +316,19 @@ def test_what_cannot_be_read_gives_no_answer(honest, keys, tmp_path, name, conte
     assert (word.code, word.wrong) == (2, [])
 
 
-@pytest.mark.parametrize("entries", [b"{}\n", b"no json\n", b'{"seq":0,"body":"e30"}\n', None])
+UNREADABLE = [
+    b"{}\n",
+    b"no json\n",
+    b"[]\n",
+    b'{"seq":0,"body":"e30"}\n',
+    # The same bytes in base64 that is not canonical, and an event of two kinds.
+    b'{"seq":0,"body":"eyJrIjoieCJ9Cg=="}\n'.replace(b"Cg", b"Ch"),
+    b'{"seq":0,"body":"' + base64.b64encode(b'{"k":"x","k":"y"}') + b'"}\n',
+    None,
+]
+
+
+@pytest.mark.parametrize("entries", UNREADABLE)
 def test_a_bundle_that_cannot_be_read_gives_no_answer(honest, keys, tmp_path, entries):
     export = a_zip(tmp_path / "export.zip", {"entries.jsonl": entries} if entries else {"other": b""})
 
@@ -314,6 +336,14 @@ def test_a_bundle_that_cannot_be_read_gives_no_answer(honest, keys, tmp_path, en
 
     assert (word.code, word.wrong) == (2, [])
     (tmp_path / "export.zip").write_bytes(b"no zip")
+    assert Word("--statistician", keys.public.statistician, "--list", honest, "--export", export).code == 2
+
+
+def test_a_bundle_with_two_files_of_one_name_gives_no_answer(honest, keys, tmp_path):
+    export = an_export(tmp_path / "export.zip", the_start(honest))
+    with verifier.zipfile.ZipFile(export, "a") as bundle, pytest.warns(UserWarning, match="Duplicate name"):
+        bundle.writestr("keys.txt", b"")
+
     assert Word("--statistician", keys.public.statistician, "--list", honest, "--export", export).code == 2
 
 
@@ -351,6 +381,11 @@ def test_a_key_that_is_none_is_refused(honest, key):
         verifier.main(["--statistician", key, "--list", str(honest)])
 
     assert refused.value.code == 2
+
+
+def test_a_key_under_another_name_is_refused(honest, keys):
+    with pytest.raises(SystemExit):
+        verifier.main(["--statistician", f"another-{keys.public.statistician}", "--list", str(honest)])
 
 
 def test_nothing_in_a_file_reaches_the_screen_unspelled(honest, keys, tmp_path, capsys):

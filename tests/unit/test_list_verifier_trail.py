@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.ceremonies import WITH_RESERVE, KeyRing, a_key_ring
+from randomization import generator, release
+from tests.unit.ceremonies import WITH_RESERVE, KeyRing, a_command, a_key_ring
 from tests.unit.listed import (
     ONE,
     TWO,
@@ -104,10 +105,12 @@ def test_a_slot_that_was_passed_over_is_found_once(honest, judge):
 def test_a_slot_that_was_given_twice_is_found(honest, judge):
     again = taken(honest, 0, person="somebody else")
 
-    word = judge(honest, events=[*the_start(honest), taken(honest, 0), again, taken(honest, 1)])
+    word = judge(
+        honest, events=[*the_start(honest), taken(honest, 0), taken(honest, 1), again, taken(honest, 2)]
+    )
 
-    found = word.at(event=3, stratum=ONE)
-    assert (found["expected"], found["found"], found["of"]) == ("slot 1", "slot 0", 1)
+    found = word.at(event=4, stratum=ONE)
+    assert (found["expected"], found["found"], found["of"]) == ("slot 2", "slot 0", 1)
 
 
 @pytest.mark.requirement(13)
@@ -223,3 +226,26 @@ def test_who_had_which_arm_is_written_once_all_of_it_holds(honest, judge, tmp_pa
         assert (row["arm"], row["treatment"]) == (str(arm), ("UC-MSC", "PLACEBO")[arm])
         assert row["randomization_number"] == numbers[place]
     assert judge(honest, events=events, allocations=file).code == 2, "what is there is never replaced"
+
+
+@pytest.mark.requirement(6, 57)
+def test_what_two_officers_bring_out_of_a_ceremony_is_checked_and_proved(keys, tmp_path):
+    made, half, proof = tmp_path / "list", tmp_path / "half.json", tmp_path / "proof.json"
+    revealed, statistician = made / "revealed.json", keys.public.statistician
+    known = ["--half", half, "--public-keys", keys.folder / "public.json"]
+
+    assert generator.main(a_command(keys, made)) == 0
+    for step in (
+        ["begin", "--list", made, "--key", keys.folder / "release-3", "--with", "release-2", "--out", half],
+        ["finish", "--list", made, "--key", keys.folder / "release-2", *known, "--out", revealed],
+        ["prove", "--revealed", revealed, "--stratum", TWO, "--slot", "3", "--out", proof],
+    ):
+        assert release.main([str(word) for word in step]) == 0
+
+    whole = Word(
+        "--statistician", statistician, "--list", made, "--code-break-key", keys.folder / "code-break-1"
+    )
+    assert (whole.code, whole.wrong) == (0, [])
+    assert (
+        Word("--statistician", statistician, "--proof", proof, "--note", made / "commitment.note").code == 0
+    )

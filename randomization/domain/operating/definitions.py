@@ -59,7 +59,7 @@ DEFINITIONS: Final[Mapping[str, str]] = {
         "unused if no emergency comes (slots_reserved, at least: the last block is whole) and one more "
         "block that may stay incomplete. by_used: the split of the whole trial if so many of the planned "
         "participants are randomized from these lists, each site equally likely. largest_possible and "
-        "participants_per_arm: the worst cases then."
+        "worst_case_stock_per_arm: the worst cases then."
     ),
     "alternatives": (
         "The trial's design first, then others, by the same definitions and for the same trial. "

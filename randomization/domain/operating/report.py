@@ -226,13 +226,9 @@ def _largest(stratum: Stratum, strata: int, participants: int) -> int | None:
 def _stock(plan: Plan, stratum: Stratum) -> dict[str, Any] | None:
     if stratum.most is None or stratum.most_in_a_row is None:
         return None
-    participants = over_strata(stratum.most, plan.strata)[plan.planned]
-    bags = participants * plan.infusions
     stretch = stratum.most_in_a_row[: LONGEST_STRETCH + 1]
     return {
-        "participants": participants,
-        "bags": bags,
-        "bags_with_remakes": math.ceil(bags * (1 + plan.remake_allowance)),
+        **_most(plan, stratum, plan.strata),
         "remake_allowance": float(plan.remake_allowance),
         "in_any_k_of_one_stratum": stretch[1:],
         "in_any_k_of_all_strata": over_strata(stretch, plan.strata)[1:],
@@ -259,12 +255,19 @@ def _emergency(plan: Plan, stratum: Stratum) -> dict[str, Any] | None:
         "slots_reserved": reserved,
         "by_used": rows,
         "largest_possible": _largest(stratum, strata, plan.planned),
-        "participants_per_arm": _participants(stratum, strata),
+        "worst_case_stock_per_arm": None if stratum.most is None else _most(plan, stratum, strata),
     }
 
 
-def _participants(stratum: Stratum, strata: int) -> int | None:
-    return None if stratum.most is None else over_strata(stratum.most, strata)[stratum.planned]
+def _most(plan: Plan, stratum: Stratum, strata: int) -> dict[str, int]:
+    """Return the most that one arm can ask for of so many lists of their own, in people and in bags."""
+    participants = over_strata(stratum.most or (), strata)[plan.planned]
+    bags = participants * plan.infusions
+    return {
+        "participants": participants,
+        "bags": bags,
+        "bags_with_remakes": math.ceil(bags * (1 + plan.remake_allowance)),
+    }
 
 
 def _row(plan: Plan) -> dict[str, Any]:
@@ -288,6 +291,6 @@ def _row(plan: Plan) -> dict[str, Any]:
         "remark": remark,
         **{name: notes.value(name, estimate) for name, estimate in figures.items()},
         "longest_possible_run": stratum.longest_possible_run,
-        "participants_per_arm": _participants(stratum, plan.strata),
+        "participants_per_arm": stratum.most and _most(plan, stratum, plan.strata)["participants"],
         **notes.closing(),
     }
