@@ -9,9 +9,10 @@ READY := $(DATA).ready.json
 MASKED_PORT ?= 8000
 UNMASKED_PORT ?= 8001
 PYTEST_ARGS ?=
+BENCHMARK_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint format api secrets clean
+.PHONY: help setup demo serve test benchmarks lint format api secrets clean
 # Two goals at once would install into one .venv at once.
 .NOTPARALLEL:
 
@@ -20,6 +21,7 @@ help:
 	@echo "make serve   serve an evaluation deployment until Ctrl-C (DATA=\"$(DATA)\""
 	@echo "             MASKED_PORT=$(MASKED_PORT) UNMASKED_PORT=$(UNMASKED_PORT))"
 	@echo "make test    run all tests, on real PostgreSQL and Redis (PYTEST_ARGS=...)"
+	@echo "make benchmarks  measure what a randomization costs, as ratios (BENCHMARK_ARGS=...)"
 	@echo "make lint    format, lint, types, imports, migrations, docs (what CI checks)"
 	@echo "make format  format the code, and mend what can be mended by itself"
 	@echo "make api     write the REST reference anew"
@@ -39,6 +41,9 @@ serve: setup
 
 test: $(VENV)/test.installed
 	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+benchmarks: setup
+	$(VENV)/bin/python -m benchmarks $(BENCHMARK_ARGS)
 
 lint: $(VENV)/dev.installed
 	.ci/run lint types imports migrations locks api docs compose

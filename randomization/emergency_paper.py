@@ -76,12 +76,13 @@ _ROWS: Final = 22
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One slot of the list; ``arm`` and ``treatment`` are secret."""
+    """One slot of the list; ``arm``, ``treatment`` and the ``salt`` of its leaf are secret."""
 
     slot: int
     randomization_number: str
     arm: str = field(repr=False)
     treatment: str = field(repr=False)
+    salt: bytes = field(repr=False)
 
     @property
     def envelope(self) -> str:

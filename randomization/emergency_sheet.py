@@ -2,12 +2,14 @@
 Print a site's emergency list, offline: sealed file in, cover sheet, ledger and envelopes out (PDF).
 
     python -m randomization.emergency_sheet --key emergency-1.key --sealed list/emergency/SITE.json \\
-        --commitment list/commitment.note --statistician KEY --out envelopes.pdf
+        --commitment list/commitment.note --statistician KEY --slots list/slots.jsonl --out envelopes.pdf
 
 The site's unmasked pharmacy runs it, on a machine that nobody masked can use, before the first
 participant. The file tells every arm of the list: print it, and delete it. What is checked: the file
-opens with this key for this study, site and root and no other; with ``--commitment``, the root is the
-one that the statistician signed; with ``--slots`` too, the numbers are those that the server has.
+opens with this key for this study, site and root and no other; the statistician signed that root and
+those slots; each row has its slot's number, and arm and salt that make its leaf. Sealing needs no more
+than a public key, so without this comparison the arms may be anybody's: ``--unchecked`` prints them all
+the same.
 
 No Django.
 """
@@ -18,6 +20,7 @@ import argparse
 import base64
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -32,12 +35,15 @@ from randomization.domain.sealed_list import (
 )
 from randomization.domain.strata import emergency_stratum
 from randomization.emergency_paper import Row, SiteList, emergency_sheets
-from trialsite.audit import notes
+from trialsite.audit import merkle, notes
 from trialsite.audit.canonical import loads
 from trialsite.keyfiles import KeyFileError
 from trialsite.opening import FileKeys, OpeningFailed, unpadded
+from trialsite.protocol_rules import ARM_CODES
+from trialsite.sealing import slot_leaf
 
 _MEMBERS = {"v", "study", "site", "stratum", "root", "kid", "sealed"}
+_SALT = re.compile(r"[0-9a-f]{64}")
 
 
 class ListRefused(ValueError):
@@ -87,12 +93,18 @@ def _rows(padded: bytes) -> list[Row]:
 
 def _row(value: Any) -> Row:
     match value:
-        case [int(slot), str(number), str(arm), str(treatment)] if (
-            type(slot) is int and slot >= 0 and RANDOMIZATION_NUMBER.fullmatch(number) and arm and treatment
+        case [int(slot), str(number), str(arm), str(treatment), str(salt)] if (
+            type(slot) is int
+            and slot >= 0
+            and RANDOMIZATION_NUMBER.fullmatch(number)
+            and arm in [*ARM_CODES]
+            and treatment
+            and _SALT.fullmatch(salt)
         ):
-            return Row(slot=slot, randomization_number=number, arm=arm, treatment=treatment)
+            secret = bytes.fromhex(salt)
+            return Row(slot=slot, randomization_number=number, arm=arm, treatment=treatment, salt=secret)
     # Not quoted: it may hold an arm.
-    raise ListRefused("a row is not [slot, randomization number, arm, treatment]")
+    raise ListRefused("a row is not [slot, randomization number, arm, treatment, salt]")
 
 
 def check_commitment(opened: SiteList, note: str, statistician: str) -> Commitment:
@@ -111,11 +123,11 @@ def check_commitment(opened: SiteList, note: str, statistician: str) -> Commitme
     return signed
 
 
-def check_numbers(opened: SiteList, lines: Iterable[str]) -> None:
+def check_slots(opened: SiteList, lines: Iterable[str]) -> None:
     """
-    Check that slots and numbers are those of the list that the server has, ``slots.jsonl``.
+    Check every row against ``slots.jsonl``: slot and number, and the leaf that arm and salt make.
 
-    :raises ListRefused: if one is not.
+    :raises ListRefused: if one differs; the arm is not told.
     """
     stratum = emergency_stratum(opened.site)
     try:
@@ -125,36 +137,41 @@ def check_numbers(opened: SiteList, lines: Iterable[str]) -> None:
     known = [(slot.slot, slot.randomization_number) for slot in listed]
     if known != [(row.slot, row.randomization_number) for row in opened.rows]:
         raise ListRefused("the numbers are not those of slots.jsonl")
+    for row, slot in zip(opened.rows, listed, strict=True):
+        arm = ARM_CODES.index(row.arm)
+        leaf = slot_leaf(study=opened.study, stratum=stratum, slot=row.slot, arm=arm, salt=row.salt)
+        if merkle.leaf_hash(leaf) != slot.leaf:
+            raise ListRefused(
+                f"envelope {row.envelope}, {row.randomization_number}: its arm is not the one signed for"
+            )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; return 0, or 2 if an input is wrong or the output is there already."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if (options.commitment is None) != (options.statistician is None) or (
-        options.slots and not options.commitment
-    ):
-        parser.error("--commitment and --statistician go together, and --slots goes with them")
+    proofs = [options.commitment, options.statistician, options.slots]
+    if any(proofs) if options.unchecked else not all(proofs):
+        parser.error("give --commitment, --statistician and --slots, or --unchecked and none of them")
     try:
         opened = open_list(options.sealed.read_bytes(), FileKeys([options.key]))
-        if options.commitment:
+        if not options.unchecked:
             _check(opened, options)
         _write(options.out, emergency_sheets(opened))
     except (ValueError, OSError, KeyFileError, OpeningFailed) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    checked = "signed for" if options.commitment else "NOT compared with a commitment"
+    checked = "NOT compared: the arms are not proved" if options.unchecked else "every arm signed for"
     sys.stderr.write(f"{len(opened.rows)} envelopes of {opened.site}; root {opened.root}, {checked}\n")
     return 0
 
 
 def _check(opened: SiteList, options: argparse.Namespace) -> None:
     signed = check_commitment(opened, options.commitment.read_text(encoding="utf-8"), options.statistician)
-    if options.slots:
-        content = options.slots.read_bytes()
-        if hashlib.sha256(content).digest() != signed.slots:
-            raise ListRefused("slots.jsonl is not the file that was signed for")
-        check_numbers(opened, content.decode().splitlines())
+    content = options.slots.read_bytes()
+    if hashlib.sha256(content).digest() != signed.slots:
+        raise ListRefused("slots.jsonl is not the file that was signed for")
+    check_slots(opened, content.decode().splitlines())
 
 
 def _write(out: str, pdf: bytes) -> None:
@@ -175,7 +192,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sealed", type=Path, required=True, help="emergency/SITE.json of the list")
     parser.add_argument("--commitment", type=Path, help="the list's commitment.note, as published")
     parser.add_argument("--statistician", help="the statistician's verifier key (of public_keys.json)")
-    parser.add_argument("--slots", type=Path, help="the list's slots.jsonl, to compare the numbers")
+    parser.add_argument("--slots", type=Path, help="the list's slots.jsonl, to compare every row")
+    parser.add_argument("--unchecked", action="store_true", help="print without proof that the arms are true")
     parser.add_argument("--out", required=True, help="a new PDF file, or - for standard output")
     return parser
 

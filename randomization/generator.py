@@ -109,11 +109,9 @@ def _run(options: argparse.Namespace) -> int:
 def _make(ceremony: Ceremony, out: Path, *, seed_out: Path | None) -> Commitment:
     if seed_out is None:
         return make_folder(ceremony, out)
+    sys.stderr.write(f"Warning: {seed_out} tells every arm, being the plain seed: for evaluations only.\n")
     # First, so that a list whose seed was asked for and cannot be written is not made at all.
     write_new(seed_out, f"{ceremony.seed.hex()}\n", mode=0o400)
-    sys.stderr.write(
-        f"{seed_out} holds the plain seed, from which every arm follows: for an evaluation only.\n"
-    )
     try:
         return make_folder(ceremony, out)
     except BaseException:
@@ -181,7 +179,7 @@ def _check_length(options: argparse.Namespace, protocol: protocols.Protocol, spe
     usual = protocol.list_length or 0
     if options.length and options.length < usual and not options.extends:
         sys.stderr.write(
-            f"Warning: --length {options.length} is less than the trial file's list_length, {usual}.\n"
+            f"Warning: --length {options.length} is below the trial file's list_length, {usual}\n"
         )
 
 

@@ -5,7 +5,7 @@ A row lock needs the right to update the row, which no application login has on 
 sites, and PostgreSQL's queue for row locks is not fair. An advisory lock needs no right and is
 served in order of arrival. Each class is the first key of a pair; all end with the transaction.
 
-Lock order everywhere: participant, infusion, order, stratum, kit, head of the audit trail. The
+Lock order everywhere: participant, identity, infusion, order, stratum, kit, head of the audit trail. The
 site's lock comes before any participant's: screening takes it, where there is no participant yet, and
 the transfer of everybody, which waits for them. What changes the trial's
 lists and versions takes the trial's lock first, and what changes enrolment takes that one.
@@ -21,6 +21,7 @@ STRATUM_CLASS = 7301
 SITE_CLASS = 7302
 PARTICIPANT_CLASS = 7303
 TRIAL_CLASS = 7304
+IDENTITY_CLASS = 7305
 
 
 def lock_stratum(code: str) -> None:
@@ -55,6 +56,11 @@ def lock_site(code: str) -> None:
 def lock_participant(participant_id: uuid.UUID) -> None:
     """Hold a participant: every use case that changes what belongs to one begins here."""
     _lock_hashed(PARTICIPANT_CLASS, str(participant_id))
+
+
+def lock_identity(identity_hash: str) -> None:
+    """Hold a person: whether they are in the trial is asked, and decided, by one at a time."""
+    _lock_hashed(IDENTITY_CLASS, identity_hash)
 
 
 def _lock_hashed(lock_class: int, name: str) -> None:

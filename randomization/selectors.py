@@ -149,12 +149,17 @@ def randomization_errors_visible_to(user: User) -> QuerySet[RandomizationError]:
 
 
 def called(name: str) -> Q:
-    """Return the condition that a participant has this id, screening number or randomization number."""
+    """
+    Return the condition that a participant has this id, screening number or randomization number.
+
+    However it is typed: in small letters too, and with spaces around it.
+    """
+    name = name.strip()
     try:
         by_id = Q(pk=uuid.UUID(name))
     except ValueError:
         by_id = Q()
-    return by_id | Q(screening_number=name) | Q(allocation__randomization_number=name)
+    return by_id | Q(screening_number__iexact=name) | Q(allocation__randomization_number__iexact=name)
 
 
 def unblindings_visible_to(user: User) -> QuerySet[Unblinding]:

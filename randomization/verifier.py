@@ -5,13 +5,11 @@ Did every allocation follow the list? An answer for people who trust neither us 
                 [--code-break-key FILE] [--allocations NEW.csv] [--json]
     verifier.py --statistician KEY --proof FILE --note FILE
 
-KEY is the statistician's verifier key, or a file with it. FOLDER holds commitment.note (published before
-the first participant), revealed.json (brought out by two officers after the lock) and, if at hand,
-slots.jsonl. The code-break key opens every envelope too; the CSV gets who had which arm, if all holds.
+KEY is the statistician's verifier key, or a file with it. FOLDER holds commitment.note, revealed.json and, if
+at hand, slots.jsonl. The code-break key opens every envelope too; the CSV gets who had which arm.
 
-A second implementation, from docs/specs/randomization-list.md: it shares no line with the program that
-made the list and needs only Python 3.11 and cryptography. Its sections are the steps of the proof.
-Exit code 0: yes. 1: no. 2: an input cannot be read, and there is no answer.
+A second implementation, from docs/specs/randomization-list.md alone; it needs Python 3.11 and cryptography.
+Its sections are the steps of the proof. Exit code 0: yes. 1: no. 2: there is no answer.
 """
 
 from __future__ import annotations
@@ -38,9 +36,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, x25519
 # 1. The words of the formats, and the answer.
 HEX, BASE64, TEXT = "[0-9a-f]{64}", "[A-Za-z0-9+/]{%d}[AEIMQUYcgkosw048]=", r'"(?:[^"\\]|\\.)*"'
 mac = functools.partial(hmac.digest, digest="sha256")  # HMAC-SHA-256, the key first
-Signer = tuple[str, bytes, bytes]  # name, key id, Ed25519 public key
 Json = dict[str, Any]
 Place = tuple[str, int]  # stratum and slot
+Signer = tuple[str, bytes, bytes]  # name, key id, Ed25519 public key
 
 
 def expect(condition: object, reason: str) -> None:
@@ -100,9 +98,8 @@ class Report:
             if found:
                 place = ", ".join(f"{name} {value}" for name, value in list(found[0].items())[2:])
                 text = f"{place}: expected {found[0]['expected']}, there is {found[0]['found']}"
-                self.tell(
-                    "wrong", f"{text} (1 of {len(found)}; not so: {promise})", of=len(found), **found[0]
-                )
+                text += f" (the first of {len(found)}; not so: {promise})"
+                self.tell("wrong", text, of=len(found), **found[0])
         if not found:
             self.tell("ok", promise)
 
@@ -285,8 +282,7 @@ def side_by_side(says: dict[str, str], revealed: Json) -> Iterator[tuple[str, ob
         seed0, signature = bytes.fromhex(revealed.get("seed0", "")), bytes.fromhex(says["signature"])
         c0 = sha256(b"irt/seed/v1" + seed0)
         yield "seed0 is the one named with the beacon", says["c0"], c0.hex()
-        # HKDF (RFC 5869): extract, with the hash of the round's signature as salt; expand to 32 bytes.
-        mixed = mac(mac(sha256(signature), seed0), c0 + b"\x01")
+        mixed = mac(mac(sha256(signature), seed0), c0 + b"\x01")  # HKDF (RFC 5869): extract, expand
         yield "the seed is seed0 mixed with the beacon", mixed.hex(), seed.hex()
 
 
@@ -413,6 +409,7 @@ class Trail:
         person, arm = event["about"]["participant"], listed.slots[stratum, slot][0]
         if (first := self.people.setdefault(person, event["seq"])) != event["seq"]:
             yield from differ("someone without a slot", f"participant {person} of event {first}", **at)
+        person = re.sub("^(?=[=+@-])", "'", str(person))  # no spreadsheet computes it
         self.allocations.append((person, stratum, slot, number, arm, listed.spec["arms"][arm]))
 
 
@@ -447,6 +444,7 @@ def judge(options: argparse.Namespace, report: Report) -> str:
         except InvalidSignature:
             report.check("its note is signed", differ("a commitment by this signer", "none", list=number))
             return ""
+    report.tell("not checked", "how a seed, or arms that were given, came about; a beacon's own signature")
     seen: dict[str, object] = {}
     for listed in lists:
         its = f"list {listed.number}: "
@@ -455,12 +453,15 @@ def judge(options: argparse.Namespace, report: Report) -> str:
             continue
         report.check(f"{its}every line is that of its slot", line_differences(listed, seen))
         if key := options.code_break_key:
-            report.check(f"{its}every envelope holds its arm", envelope_differences(listed, key.read_text()))
+            found = list(envelope_differences(listed, key.read_text()))
+            shut = [one for one in found if "not open" in one["found"]]
+            expect(len(shut) < len(listed.slots), "a key of other envelopes")
+            report.check(f"{its}every envelope holds its arm", found)
     if not options.export:
         return "this is the list that was signed; without --export nothing is said of allocations"
     trail = Trail(lists)
     report.check("every allocation took the next slot of a committed list", trail.differences(options.export))
-    report.tell("run too", f"python -m trialsite.audit.verify {options.export}: is the trail whole?")
+    report.tell("not checked", f"that the trail is whole: python -m trialsite.audit.verify {options.export}")
     if options.allocations and not report.texts("wrong"):
         with options.allocations.open("x", encoding="utf-8", newline="") as file:
             names = ("participant", "stratum", "slot", "randomization_number", "arm", "treatment")
@@ -477,8 +478,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(name, type=Path, metavar="FILE")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    if bool(options.list) == bool(options.proof) or bool(options.proof) != bool(options.note):
-        parser.error("give either --list, or --proof and --note")
+    one = bool(options.list) != bool(options.proof) and bool(options.proof) == bool(options.note)
+    if not one or (options.allocations and not options.export):
+        parser.error("give either --list (and --export for --allocations), or --proof and --note")
     report = Report(write=(lambda _: None) if options.json else sys.stdout.write)
     try:
         code, answer = 0, (check_proof if options.proof else judge)(options, report)
@@ -487,9 +489,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code, answer = 1 if refused else 2, f"{type(error).__name__} {error}"
     if wrong := report.texts("wrong"):
         code, answer = 1, wrong[0]
-    report.tell(
-        ("yes", "no", "cannot say")[code], "; not checked: ".join([answer, *report.texts("not checked")])
-    )
+    answer = "; not checked: ".join([answer, *report.texts("not checked")])
+    report.tell(("yes", "no", "cannot say")[code], answer)
     if options.json:
         sys.stdout.write(json.dumps({"exit": code, "lines": report.lines}, indent=1) + "\n")
     return code

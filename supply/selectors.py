@@ -14,15 +14,17 @@ from supply.domain.infusion_states import InfusionStatus
 from supply.domain.kit_states import UNSTARTED, KitStatus
 from supply.domain.preparation_states import UNRELEASED, PreparationStatus
 from supply.models import Infusion, Kit, Lot, Preparation
-from trialsite.accounts.access import at_sites, may, require, sites_of
+from trialsite.accounts.access import at_sites, require, sites_of
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
 from trialsite.errors import NotFound
 from trialsite.protocol import Protocol
 
-_I = InfusionStatus
+_I, _K = InfusionStatus, KitStatus
 BAG_IN_HAND = (_I.RELEASED, _I.DISPENSED)
 ENDED = (_I.GIVEN, _I.INTERRUPTED, _I.MISSED, _I.CANCELLED)
+# A bag that is still about, by the record: it can be hung, rightly or not.
+_BAG_ABOUT = (_K.RELEASED, _K.DISPENSED, _K.STARTED, _K.EXPIRED, _K.WITHDRAWN)
 _NO_INFUSION = "There is no such infusion."
 Row = TypeVar("Row", bound=Model)
 
@@ -78,10 +80,7 @@ def refuse_out_of_reach(infusion: Infusion, *, by: User, permission: Permission)
 
     :raises NotFound: if ``by`` may not act on it any more.
     """
-    sites = {infusion.participant.site_id}
-    if infusion.status not in ENDED:
-        sites.add(infusion.site_id)
-    if not any(may(by, permission, site=site) for site in sites):
+    if not _of_concern(Infusion.objects.filter(pk=infusion.pk), by, permission).exists():
         raise NotFound(_NO_INFUSION)
 
 
@@ -91,7 +90,20 @@ def _of_concern(infusions: QuerySet[Infusion], by: User, permission: Permission)
     if sites is None:
         return infusions
     in_hand = Q(site__in=sites) & ~Q(status__in=ENDED)
-    return infusions.filter(Q(participant__site__in=sites) | in_hand)
+    # Whatever another site has ended meanwhile: who stands there with the bag must be told to stop.
+    bag_in_hand = Q(kit__site__in=sites, kit__status__in=_BAG_ABOUT)
+    return infusions.filter(Q(participant__site__in=sites) | in_hand | bag_in_hand)
+
+
+def infusion_of_bag_left(infusion_id: uuid.UUID, number: str, *, by: User) -> Infusion | None:
+    """
+    Return the infusion for which the kit ``number``, never hung, was released at a site of ``by``.
+
+    For what is about to go wrong only: the infusion itself may be another site's by now.
+    """
+    kits = at_sites(Kit.objects.filter(pk=number, infusion=infusion_id), by, Permission.ADMINISTER)
+    kit = kits.exclude(status=_K.USED).select_related("infusion__participant").first()
+    return kit.infusion if kit else None
 
 
 def kits_visible_to(by: User, *, at: dt.datetime) -> QuerySet[Kit]:

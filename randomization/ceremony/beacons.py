@@ -57,9 +57,7 @@ def _typed(seed0: bytes, number: int, clock: Callable[[], float]) -> Beacon:
         if not line:
             raise BeaconInvalid("standard input ended before there was a signature")
         if clock() < at.timestamp():
-            _say(
-                f"Not before {at:%H:%M:%S} UTC of {at:%Y-%m-%d}: by this machine's clock the round is not out.\n"
-            )
+            _say(f"By this machine's clock the round is not out before {at:%Y-%m-%d %H:%M:%S} UTC: wait.\n")
             continue
         try:
             return beacon_of(number=number, seed0=seed0, signature=line)

@@ -102,14 +102,14 @@ class Ceremony:
         for slot in tqdm(self._slots(), "making slots", unit="slot", delay=1.0, file=sys.stderr):
             tree.append(slot.leaf)
         digest = hashlib.sha256()
-        rows: dict[str, list[tuple[int, str, str, str]]] = {}
+        rows: dict[str, list[tuple[int, str, str, str, str]]] = {}
         reserved = self.spec.emergency.strata if self.spec.emergency else ()
         for slot, sealed in self._sealed(tree):
             line = sealed.to_line().encode() + b"\n"
             digest.update(line)
             take(line)
             if slot.stratum in reserved:
-                arm = (ARM_CODES[slot.arm], self.spec.arms[slot.arm])
+                arm = (ARM_CODES[slot.arm], self.spec.arms[slot.arm], slot.salt.hex())
                 rows.setdefault(slot.stratum, []).append((slot.slot, sealed.randomization_number, *arm))
         return self._papers(tree, digest.digest(), rows)
 

@@ -77,7 +77,7 @@ def emergency_sheet(
     """
     Return ``emergency/SITE.json``: the arms of a site's reserved list, for its unmasked pharmacy alone.
 
-    :param rows: slot, randomization number, arm and treatment code of each slot.
+    :param rows: slot, randomization number, arm, treatment code and the leaf's salt (hex) of each slot.
     """
     site = emergency_site(stratum)
     info = emergency_info(study=study, site=site, root=root)

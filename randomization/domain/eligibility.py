@@ -21,6 +21,9 @@ from zoneinfo import ZoneInfo
 
 from trialsite.protocol import Criterion, Protocol
 
+# Nobody is known to have lived longer than 122 years: a birth date that says so is a slip of the pen.
+OLDEST_YEARS = 130
+
 
 class AnswersIncomplete(ValueError):
     """Criteria have no answer (``missing``) or answers have no criterion (``unknown``), by code."""

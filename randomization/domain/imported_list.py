@@ -105,13 +105,13 @@ def _row(fault: Fault) -> float:
 
 
 def _gathered(faults: Sequence[Fault]) -> list[Fault]:
-    """Tell each reason once, and its row if it is the only one; how many there are may differ by arm."""
+    """Tell each reason once, and its row if it is the only one: their number and order may tell arms."""
     rows: dict[str, list[int | None]] = {}
-    for fault in sorted(faults, key=_row):
+    for fault in faults:
         rows.setdefault(fault.reason, []).append(fault.row)
     return [
         Fault(at[0], reason) if len(at) == 1 else Fault(None, f"in several rows {reason}")
-        for reason, at in rows.items()
+        for reason, at in sorted(rows.items())
     ]
 
 
@@ -164,9 +164,8 @@ def _entry(row: int, names: Sequence[str], cells: Sequence[str], protocol: Proto
         return Fault(row, _NO_STRATUM)
     # Last, so that no other fault is told or not by the arm of its row.
     name = said["arm"].casefold()
-    arms = [
-        n for n, arm in enumerate(protocol.arms) if name in (arm.code.casefold(), arm.treatment.casefold())
-    ]
+    codes = [{arm.code.casefold(), arm.treatment.casefold()} for arm in protocol.arms]
+    arms = [n for n, known in enumerate(codes) if name in known]
     if len(arms) != 1:
         return Fault(row, "the arm is neither an arm's letter nor a treatment's code of the trial file")
     return _Entry(row, stratum, int(slot), arms[0], said.get("block"))

@@ -105,6 +105,7 @@ class Migration(migrations.Migration):
                 ('pointer', models.CharField(help_text='RFC 6901 pointer, such as /birth_date', max_length=200)),
                 ('old', models.JSONField(blank=True, null=True)),
                 ('new', models.JSONField(blank=True, null=True)),
+                ('identity_hash_before', models.CharField(blank=True, max_length=64)),
                 ('reason', models.TextField(max_length=2000)),
                 ('at', models.DateTimeField()),
                 ('participant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='corrections', to='randomization.participant')),

@@ -154,6 +154,8 @@ class Correction(models.Model):
     # Neither is kept where the value itself is not, as with the hospital's own identifier.
     old = models.JSONField(null=True, blank=True)
     new = models.JSONField(null=True, blank=True)
+    # The keyed hash that a corrected identifier had before; shown to nobody.
+    identity_hash_before = models.CharField(max_length=64, blank=True)
     reason = models.TextField(max_length=2000)
     at = models.DateTimeField()
     recorded_by = models.ForeignKey(A_PERSON, on_delete=models.PROTECT)

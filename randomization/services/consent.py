@@ -184,11 +184,12 @@ def consents_of(participant_id: uuid.UUID, *, by: User) -> QuerySet[Consent]:
     return Consent.objects.filter(participant=participant).order_by("recorded_at", "at", "id")
 
 
-def refuse_future(moment: dt.datetime, *, at: dt.datetime) -> None:
+def refuse_future(moment: dt.datetime, *, at: dt.datetime, name: str = "at") -> None:
     """
     Refuse an act that is dated later than now.
 
+    :param name: the field that dates it.
     :raises FieldsInvalid: if ``moment`` is later than ``at``.
     """
     if moment > at:
-        raise FieldsInvalid(FieldFault(("at",), "in_the_future", "This has not happened yet."))
+        raise FieldsInvalid(FieldFault((name,), "in_the_future", "This has not happened yet."))

@@ -20,21 +20,22 @@ from django.db.models import QuerySet
 
 from randomization.domain import corrections as rules
 from randomization.domain.corrections import Facts
+from randomization.domain.eligibility import OLDEST_YEARS
 from randomization.domain.measurements import value_faults
 from randomization.domain.randomization_errors import after
 from randomization.identity import identity_hash, normalized
 from randomization.locks import lock_participant
 from randomization.models import Correction, Participant
-from randomization.selectors import participant_visible_to, participant_within_reach, protocol_of
-from randomization.services.screening import AlreadyInTrial, save_once
-from randomization.services.screening_revisions import keep_revision, screened_at, state_of
+from randomization.selectors import participant_within_reach, protocol_of
+from randomization.services.screening import refuse_taken, save_once
+from randomization.services.screening_revisions import NothingChanges, keep_revision, screened_at, state_of
 from randomization.services.verdicts import Findings, judge, weight_faults
 from trialsite.accounts.access import acting_role
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
 from trialsite.audit.kinds import Kind
 from trialsite.audit.services import record, timestamp
-from trialsite.errors import FieldFault, FieldsInvalid, Refused
+from trialsite.errors import FieldFault, FieldsInvalid
 from trialsite.protocol import Protocol
 
 _PLAIN: Final = ("birth_date", "sex", "weight_kg", "consented_at", "measurements")
@@ -45,15 +46,6 @@ _POINTER_FAULTS: Final = {
     "unknown": "Nothing of this name can be corrected.",
     "derived": "This level follows from the birth date and is not stated.",
 }
-
-
-class NothingChanges(Refused):
-    """The value is the one on record."""
-
-    code = "nothing_changes"
-
-    def __init__(self) -> None:
-        super().__init__("This is the value on record.")
 
 
 @transaction.atomic
@@ -79,7 +71,7 @@ def correct_participant(
     correction = Correction(participant=participant, pointer=pointer, reason=reason, recorded_by=by)
     correction.at = after(_last_change(participant), at)
     if steps == rules.IDENTIFIER:
-        _identify(participant, value, protocol)
+        _identify(correction, value, protocol)
         return _keep(correction, at=at)
     zone = ZoneInfo(screened_at(participant).time_zone)
     known = facts_of(participant)
@@ -129,11 +121,12 @@ def unreported(participant: Participant) -> list[str]:
 
 def corrections_of(participant_id: uuid.UUID, *, by: User) -> QuerySet[Correction]:
     """
-    Return the corrections of a participant whom ``by`` may see, oldest first.
+    Return the corrections of a participant whose record ``by`` may correct, oldest first.
 
+    :raises trialsite.accounts.access.NotPermitted: if ``by`` may correct nobody's.
     :raises trialsite.errors.NotFound: if there is no such participant, or only at another site.
     """
-    participant = participant_visible_to(by, participant_id)
+    participant = participant_within_reach(participant_id, by=by, permission=Permission.CORRECT)
     return Correction.objects.filter(participant=participant).order_by("at")
 
 
@@ -170,17 +163,16 @@ def _kept(value: Any) -> Any:
     return value
 
 
-def _identify(participant: Participant, identifier: str, protocol: Protocol) -> None:
-    """Keep the keyed hash of another identifier; neither the old one nor the new one is stored."""
+def _identify(correction: Correction, identifier: str, protocol: Protocol) -> None:
+    """Keep the keyed hashes of the other identifier and of the old one; neither of the two is stored."""
+    participant = correction.participant
     if not normalized(identifier):
         raise _wrong("empty", "An identifier has letters or digits.")
     identity = identity_hash(identifier, study=protocol.protocol)
     if identity == participant.identity_hash:
         raise NothingChanges
-    others = Participant.objects.filter(identity_hash=identity, status=Participant.Status.ELIGIBLE)
-    if others.exists():
-        raise AlreadyInTrial
-    participant.identity_hash = identity
+    refuse_taken(identity, own=participant.pk)
+    correction.identity_hash_before, participant.identity_hash = participant.identity_hash, identity
     save_once(participant, fields=["identity_hash"])
 
 
@@ -189,6 +181,8 @@ def _refuse_impossible(facts: Facts, protocol: Protocol, zone: ZoneInfo, *, at: 
         raise _wrong("in_the_future", "Consent was given at some time before now.")
     if facts.birth_date > facts.consented_at.astimezone(zone).date():
         raise _wrong("after_consent", "Birth is before consent.")
+    if facts.age(zone) > OLDEST_YEARS:
+        raise _wrong("implausible", f"Nobody is older than {OLDEST_YEARS}.")
     for fault in weight_faults(facts.weight_kg, protocol=protocol):
         raise _wrong(fault.code, fault.detail)
     for factor in protocol.factors:
@@ -211,6 +205,8 @@ def _judge_anew(
     _take(participant, facts)
     participant.eligibility, participant.stratum_levels = dict(facts.eligibility), verdict.levels
     participant.status, participant.unmet = verdict.status, verdict.unmet
+    if not verdict.unmet:
+        refuse_taken(participant.identity_hash, own=participant.pk)
     save_once(participant, fields=[*_PLAIN, *_VERDICT])
     _keep(correction, at=at)
     new = state_of(participant)

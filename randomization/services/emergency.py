@@ -4,7 +4,8 @@ Envelopes of a site's emergency list, entered once the system can be reached aga
 While it was down, the unmasked pharmacy opened envelopes in their order and told the investigator
 their randomization numbers. What happened then is a fact and is recorded whatever the system would
 have said; only the order is kept here as everywhere: the slots of a list are used one after the
-other. Nothing is opened, and no refusal tells how many envelopes there are or are left.
+other. Nothing is opened, and no refusal tells how many envelopes there are or are left; whoever
+tries every number could count them by their refusals (docs/known-limits.md).
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from django.db import transaction
-from django.db.models import Case, CharField, F, Max, QuerySet, Value, When, Window
+from django.db.models import Case, CharField, F, Max, Q, QuerySet, Value, When, Window
 from django.db.models.functions import Coalesce
 
 from randomization.domain.enrolment import Act, allows
 from randomization.locks import lock_participant
-from randomization.models import Allocation, EnrolmentChange, Participant, Slot, SpoiledSlot, Stratum
+from randomization.models import Allocation, Participant, Slot, SpoiledSlot, Stratum
+from randomization.selectors import participants_ever_at_sites_of
 from randomization.services.assignment import AlreadyRandomized, StratumMismatch, locked_stratum
-from randomization.services.enrolment_gate import SiteNotActive, caps_reached, standing
+from randomization.services.deviations import deviations
+from randomization.services.enrolment_gate import SiteNotActive, caps_reached, standing, status_at
 from randomization.services.notices import notify_of_last_slot
-from trialsite.accounts.access import acting_role, at_sites, require
+from trialsite.accounts.access import acting_role, at_sites, require, sites_of
 from trialsite.accounts.models import Site, User
 from trialsite.accounts.roles import Permission
 from trialsite.audit.kinds import Kind
@@ -71,8 +74,14 @@ class EarlierEnvelopeFirst(Refused):
     def __init__(self) -> None:
         super().__init__(
             "An envelope of this site that comes before this one is not entered yet. Enter the lines of the"
-            " ledger in their order; one that was used for nobody is entered as spoiled."
+            " ledger in their order; if one was used for nobody, enter it as spoiled."
         )
+
+
+_BEFORE_CONSENT: Final = (
+    "Consent was given later. If one of the times is wrong, correct it. If it was so, send"
+    ' "before_consent": true: it is entered, and reported as randomized in error.'
+)
 
 
 @transaction.atomic
@@ -83,6 +92,7 @@ def take_envelope(
     levels: Mapping[str, str],
     randomized_at: dt.datetime,
     reason: str,
+    before_consent: bool,
     by: User,
     at: dt.datetime,
 ) -> Allocation:
@@ -96,23 +106,28 @@ def take_envelope(
     :param levels: the participant's stratum, as the investigator confirms it.
     :param randomized_at: when it was opened, as the paper states.
     :param reason: why it was done on paper.
+    :param before_consent: whether ``by`` confirms that consent was given later, if it was.
     :raises trialsite.accounts.access.NotPermitted: if ``by`` may not randomize at the site.
-    :raises AlreadyRandomized: if the participant holds a slot; the envelope is then spoiled.
+    :raises AlreadyRandomized: if the participant holds a slot; nothing is entered.
     :raises StratumMismatch: if the levels are not those that screening found.
     :raises FieldsInvalid: if ``randomized_at`` is a time at which it cannot have been.
     :raises NoEmergencyList, EnvelopeUnknown, EnvelopeEntered, EarlierEnvelopeFirst: see there.
     """
     require(by, Permission.RANDOMIZE, site=participant.site_id)
     lock_participant(participant.pk)
-    if Allocation.objects.filter(participant=participant).exists():
-        raise AlreadyRandomized("This participant is already randomized. The envelope is entered as spoiled.")
-    if dict(levels) != participant.stratum_levels:
-        raise StratumMismatch("The confirmed stratum is not the one that screening found.")
-    if randomized_at < participant.consented_at:
-        raise _impossible("randomized_at", "before_consent", "Consent was given later.")
     # Whoever was transferred since was randomized where they were then.
     earlier = participant.transfers.values_list("from_site", flat=True)
+    # First of all: a line that is sent again is told that it was entered, not to spoil its envelope.
     slot = _next_envelope([participant.site_id, *earlier], number)
+    if Allocation.objects.filter(participant=participant).exists():
+        raise AlreadyRandomized(
+            "This participant is already randomized. Nothing was entered. If the envelope was opened for"
+            " them, enter it as spoiled."
+        )
+    if dict(levels) != participant.stratum_levels:
+        raise StratumMismatch("The confirmed stratum is not the one that screening found.")
+    if randomized_at < participant.consented_at and not before_consent:
+        raise _impossible("randomized_at", "before_consent", _BEFORE_CONSENT)
     _check_time(slot, randomized_at, name="randomized_at", at=at)
     _move_over(slot, at=at)
     return Allocation.objects.create(
@@ -128,21 +143,24 @@ def take_envelope(
     )
 
 
-def stood_against(allocation: Allocation, *, site: str) -> list[str]:
+def stood_against(allocation: Allocation) -> list[str]:
     """
     Return the codes of what would have stood against a randomization on paper, which is a fact.
 
-    How enrolment stood is judged at the time on the paper, the caps now, with this one counted.
+    The participant, and how enrolment stood at the envelope's site, are judged at the time on the
+    paper, the caps of that site now, with this one counted.
     """
-    found = []
+    site = allocation.stratum.site_id
+    assert site is not None  # noqa: S101 - envelopes are of lists that were reserved for a site
+    found = deviations(allocation.participant)
     for where in (None, site):
-        before = EnrolmentChange.objects.filter(site=where, at__lte=allocation.randomized_at)
-        status = before.order_by("number").values_list("status", flat=True).last()
+        status = status_at(where, allocation.randomized_at)
         if status is None and where is not None:
             found.append(SiteNotActive.code)
         elif status is not None and not allows(status, Act.RANDOMIZE):
             found.append(f"enrolment_{status}")
-    return [*dict.fromkeys(found), *caps_reached(standing(site), site, places=0)]
+    full = caps_reached(standing(site), site, places=0, counted=allocation)
+    return [*dict.fromkeys(found), *full]
 
 
 @transaction.atomic
@@ -232,14 +250,20 @@ def entered_envelopes_visible_to(by: User) -> QuerySet[Slot]:
     """
     Return the envelopes that were entered, of the sites whose enrolment the person sees, in order.
 
+    Also those of another site's list whose participant is or was at a site of theirs: whoever was
+    transferred before the entry is entered by the site to which they went.
+
     ``latest_time`` is the latest paper time up to each in its list: one that is later than its own
     says that they were not opened in their order, or that a time is wrong. What is not entered is
     not told, so that nobody masked can count what is left.
     """
     entered = _envelopes().filter(position__lt=F("stratum__next_slot"))
     latest = Window(Max("paper_time"), partition_by="stratum", order_by="position")
-    seen = at_sites(entered, by, Permission.SEE_ENROLMENT, site="stratum__site")
-    return _told(seen).annotate(latest_time=latest)
+    sites = sites_of(by, Permission.SEE_ENROLMENT)
+    if sites is not None:
+        people = participants_ever_at_sites_of(by, Permission.SEE_ENROLMENT)
+        entered = entered.filter(Q(stratum__site__in=sites) | Q(allocation__participant__in=people))
+    return _told(entered).annotate(latest_time=latest)
 
 
 def _envelopes() -> QuerySet[Slot]:

@@ -13,13 +13,15 @@ through the work of every randomization. No refusal tells anything but its own r
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import NoReturn
 
 from django.db import connection
+from django.db.models import Q
 
 from randomization.domain.enrolment import PAUSED, SUSPENDED, Act, allows
-from randomization.models import Allocation
+from randomization.models import Allocation, EnrolmentChange
 from randomization.selectors import TrialNotActive, protocol_of
 from trialsite.errors import Refused
 from trialsite.protocol import Protocol
@@ -106,18 +108,28 @@ def standing(site: str) -> Standing:
     return Standing(protocol_of(content_hash), content_hash, of_trial, of_site, int(enrolled))
 
 
-def refuse_unless_open(site: str, act: Act) -> Standing:
+def status_at(site: str | None, moment: dt.datetime) -> str | None:
+    """Return how enrolment stood at the site, or for None in the whole trial; None before it was opened."""
+    changes = EnrolmentChange.objects.filter(site=site, at__lte=moment).order_by("number")
+    return changes.values_list("status", flat=True).last()
+
+
+def refuse_unless_open(site: str, act: Act, *, on_paper_at: dt.datetime | None = None) -> Standing:
     """
     Return how enrolment stands, if it stands open for the act at the site.
 
+    :param on_paper_at: of what was done on paper: it is judged by how enrolment stood then.
     :raises TrialNotActive: before activation.
     :raises SiteNotActive: if the site was never opened, or is none of the trial's.
     :raises EnrolmentPaused, EnrolmentSuspended, EnrolmentClosed: as the trial or else the site stands.
     """
     now = standing(site)
-    if now.site is None or site not in {known.code for known in now.protocol.sites}:
+    states = [now.trial, now.site]
+    if on_paper_at is not None:
+        states = [status_at(where, on_paper_at) for where in (None, site)]
+    if states[1] is None or site not in {known.code for known in now.protocol.sites}:
         raise SiteNotActive("This site is not open for enrolment.")
-    for status in (now.trial, now.site):
+    for status in states:
         if not allows(status, act):
             _refuse(status)
     return now
@@ -139,14 +151,21 @@ def refuse_beyond_caps(now: Standing, site: str, *, places: int = 1) -> None:
         raise SiteFull("This site has enrolled as many participants as it may.")
 
 
-def caps_reached(now: Standing, site: str, *, places: int = 1) -> list[str]:
-    """Return which caps leave fewer places: ``trial_full``, ``site_full``. A fact is flagged with them."""
+def caps_reached(
+    now: Standing, site: str, *, places: int = 1, counted: Allocation | None = None
+) -> list[str]:
+    """
+    Return which caps leave fewer places: ``trial_full``, ``site_full``. A fact is flagged with them.
+
+    :param counted: an allocation that counts at the site, wherever its participant is now.
+    """
     caps = now.protocol.caps
     reached = []
     if caps and caps.trial is not None and now.enrolled + places > caps.trial:
         reached.append(TrialFull.code)
     cap = caps.sites.get(site) if caps else None
-    if cap is not None and Allocation.objects.filter(participant__site=site).count() + places > cap:
+    here = Q(participant__site=site) | Q(pk=counted.pk) if counted else Q(participant__site=site)
+    if cap is not None and Allocation.objects.filter(here).count() + places > cap:
         reached.append(SiteFull.code)
     return reached
 

@@ -21,6 +21,7 @@ from randomization.domain.strata import all_strata
 from randomization.models import Participant, RandomizationError, Transfer
 from randomization.selectors import current_trial
 from randomization.services.corrections import unreported
+from randomization.services.deviations import unreported_deviations
 from trialsite.accounts.access import at_sites, require
 from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
@@ -51,10 +52,16 @@ class StratumCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class Unreported:
-    """A randomized participant whose corrected record fails criteria, without a report that says so."""
+    """
+    A randomized participant whose record says that something was wrong, without a report that says so.
+
+    :param unmet_now: the criteria that the corrected record fails.
+    :param deviations: what stood against the randomization, such as ``consent_withdrawn``.
+    """
 
     screening_number: str
     unmet_now: Sequence[str]
+    deviations: Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +102,7 @@ def enrolment_report(*, by: User, at: dt.datetime) -> EnrolmentReport:
         screened=len(people),
         screen_failed=len(failed),
         screen_failed_by_criterion={c.code: unmet[c.code] for c in protocol.eligibility if unmet[c.code]},
-        eligible_not_randomized=len(people) - len(failed) - len(randomized),
+        eligible_not_randomized=sum(map(_may_still_be_randomized, people)),
         randomized=len(randomized),
         discontinued={scope: ended[scope] for scope in ("treatment", "study")},
         strata=_strata(protocol, randomized),
@@ -111,11 +118,19 @@ def _enrolled() -> QuerySet[Participant]:
     transfers = Transfer.objects.filter(participant=OuterRef("pk")).order_by("at")
     first_site = Coalesce(Subquery(transfers.values("from_site")[:1]), "site_id", output_field=CharField())
     participants = Participant.objects.select_related("allocation").annotate(enrolled_at=first_site)
-    return participants.prefetch_related("randomization_errors", "discontinuations", "corrections")
+    return participants.prefetch_related(
+        "randomization_errors", "consents", "discontinuations", "corrections"
+    )
 
 
 def _is_screen_failure(participant: Participant) -> bool:
     return participant.status == Participant.Status.SCREEN_FAILED and not participant.is_randomized
+
+
+def _may_still_be_randomized(participant: Participant) -> bool:
+    """Return whether nothing of the person stands against it; who withdrew consent is discontinued."""
+    left = participant.is_randomized or participant.discontinuations.all()
+    return participant.status == Participant.Status.ELIGIBLE and not left
 
 
 def _kinds_of_error(participant: Participant) -> set[str]:
@@ -133,9 +148,15 @@ def _kinds_of_error(participant: Participant) -> set[str]:
 
 
 def _unreported(randomized: Sequence[Participant]) -> list[Unreported]:
-    corrected = (each for each in randomized if each.corrections.all())
-    found = ((each.screening_number, unreported(each)) for each in corrected)
-    return [Unreported(screening_number=number, unmet_now=unmet) for number, unmet in found if unmet]
+    found = (
+        Unreported(
+            screening_number=each.screening_number,
+            unmet_now=unreported(each) if each.corrections.all() else [],
+            deviations=unreported_deviations(each),
+        )
+        for each in randomized
+    )
+    return [each for each in found if each.unmet_now or each.deviations]
 
 
 def _rate(people: Sequence[Participant]) -> ErrorRate:

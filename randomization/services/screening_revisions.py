@@ -18,18 +18,27 @@ from randomization.locks import lock_participant
 from randomization.models import Allocation, Participant, ScreeningRevision
 from randomization.selectors import participant_visible_to, participant_within_reach, protocol_of
 from randomization.services.assignment import AlreadyRandomized
-from randomization.services.screening import save_once
+from randomization.services.screening import refuse_taken, save_once
 from randomization.services.verdicts import Findings, judge, weight_faults
 from trialsite.accounts.access import acting_role
 from trialsite.accounts.models import Site, User
 from trialsite.accounts.roles import Permission
 from trialsite.audit.kinds import Kind
 from trialsite.audit.services import record
-from trialsite.errors import FieldFault, FieldsInvalid
+from trialsite.errors import FieldFault, FieldsInvalid, Refused
 from trialsite.ids import new_id
 from trialsite.protocol import Protocol
 
 _REVISED = ["eligibility", "measurements", "weight_kg", "status", "unmet", "stratum_levels"]
+
+
+class NothingChanges(Refused):
+    """What is stated is what is on record."""
+
+    code = "nothing_changes"
+
+    def __init__(self) -> None:
+        super().__init__("This is what is on record.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +73,7 @@ def revise_screening(
     :raises trialsite.errors.NotFound: if the participant is not at a site of ``by``.
     :raises AlreadyRandomized: if the participant holds a slot: what was used then is frozen.
     :raises trialsite.errors.FieldsInvalid: if nothing is revised, or as ``judge`` does.
+    :raises NothingChanges: if everything that is named is as it was stated.
     :raises randomization.services.screening.AlreadyInTrial: if the person has meanwhile been found
         eligible under another screening number.
     """
@@ -78,6 +88,10 @@ def revise_screening(
         raise FieldsInvalid(FieldFault((), "required", "Say what is to be revised."))
     old = state_of(participant)
     _judge_anew(participant, revision)
+    if state_of(participant) == old:
+        raise NothingChanges
+    if not participant.unmet:
+        refuse_taken(participant.identity_hash, own=participant.pk)
     save_once(participant, fields=_REVISED)
     return keep_revision(participant, old=old, reason=reason, by=by, at=at)
 
@@ -143,7 +157,7 @@ def state_of(participant: Participant) -> dict[str, Any]:
         "eligibility": participant.eligibility,
         "measurements": participant.measurements,
         "stratum": participant.stratum_levels,
-        "weight_kg": str(participant.weight_kg),
+        "weight_kg": f"{participant.weight_kg:.2f}",
     }
 
 

@@ -16,8 +16,17 @@ from supply.domain.kit_codes import KitNumberMisread
 from supply.domain.kit_states import KitAction
 from supply.domain.scans import read_kit_scan
 from supply.models import Infusion, Kit
-from supply.selectors import infusion_within_reach, protocol_for, refuse_out_of_reach
-from supply.services.bedside_stops import Start, check_states, hard_stops, mismatches, told
+from supply.selectors import protocol_for, refuse_out_of_reach
+from supply.services.bedside_stops import (
+    Start,
+    check_states,
+    hard_stops,
+    infusion_to_start,
+    leave_near_miss,
+    mismatches,
+    refuse_bag_elsewhere,
+    told,
+)
 from supply.services.expiring import give_up
 from supply.services.records import (
     CLOCK_SLACK,
@@ -82,12 +91,12 @@ def start_infusion(
     :raises supply.domain.moves.IllegalMove: if the infusion has begun, or the bag was hung before.
     :raises trialsite.errors.Refused: with a near miss in ``events``, for every hard stop.
     """
-    reached = infusion_within_reach(infusion_id, by=by, permission=Permission.ADMINISTER)
+    fact = bool(reason) and started_at < at - CLOCK_SLACK
+    reached = infusion_to_start(infusion_id, kit_scan, fact=fact, by=by, at=at)
     refuse_future(started_at, name="started_at", at=at)
     late = is_late(started_at, at=at)
     if late and not reason:
         raise LateEntryNeedsReason("The infusion began more than 15 minutes ago. Say why it is entered late.")
-    fact = bool(reason) and started_at < at - CLOCK_SLACK
     infusion, holder = _held_both(reached, kit_scan) if fact else (locked(reached), None)
     refuse_out_of_reach(infusion, by=by, permission=Permission.ADMINISTER)
     try:
@@ -100,7 +109,7 @@ def start_infusion(
         )
         found = _stops(start, fact=fact)
     except Refused as stop:
-        _leave_near_miss(stop, infusion, by=by, at=at)
+        leave_near_miss(stop, infusion, kit=infusion.kit_id, by=by, at=at)
         raise
     if start.before_release and not fact:
         raise FieldsInvalid(FieldFault(("started_at",), "before_release", "The kit was released later."))
@@ -172,22 +181,6 @@ def _begin(start: Start, *, fact: bool, holder: Infusion | None) -> None:
 def _fact(status: str, late: Action, found: Action) -> Action:
     may = infusion_states.may if isinstance(late, InfusionAction) else kit_states.may
     return late if may(status, late) else found
-
-
-def _leave_near_miss(stop: Refused, infusion: Infusion, *, by: User, at: dt.datetime) -> None:
-    """Let the refusal carry what is kept although the transaction is not: that it nearly happened."""
-    if stop.status != 409:
-        return
-    near_miss = event(
-        Kind.BEDSIDE_STOPPED,
-        by=by,
-        permission=Permission.ADMINISTER,
-        at=at,
-        infusion=infusion,
-        kit=infusion.kit_id,
-        data={"stop": stop.code},
-    )
-    stop.leave(near_miss)
 
 
 @transaction.atomic
@@ -268,9 +261,11 @@ def declare_missed(*, infusion_id: uuid.UUID, reason: str, by: User, at: dt.date
     A bag that was released for it stays, to be wasted.
 
     :raises trialsite.errors.NotFound: if the infusion is not at a site of ``by``.
+    :raises supply.services.bedside_stops.BagElsewhere: if its bag was handed over at another site.
     :raises supply.domain.moves.IllegalMove: if it has begun, or has ended already.
     """
     infusion = held(infusion_id, by=by, permission=Permission.MISS)
+    refuse_bag_elsewhere(infusion, by=by, at=at)
     infusion.status = infusion_states.after(infusion.status, InfusionAction.MISS)
     infusion.reason = reason
     infusion.save(update_fields=["status", "reason"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hmac
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,14 +19,20 @@ from randomization.models import Allocation, Discontinuation
 from supply.domain import infusion_states
 from supply.domain.expiry import would_expire_before_end
 from supply.domain.infusion_states import InfusionAction
-from supply.domain.kit_states import UNSTARTED, KitStatus
+from supply.domain.kit_codes import KitNumberMisread
+from supply.domain.kit_states import UNSTARTED, KitStatus, effective_status
+from supply.domain.scans import read_kit_scan
 from supply.domain.visit_windows import IntervalTooShort
 from supply.models import Infusion, Kit
-from supply.selectors import protocol_for
+from supply.selectors import infusion_of_bag_left, infusion_within_reach, protocol_for
 from supply.services.ordering import check_intervals
-from supply.services.records import CLOCK_SLACK
+from supply.services.records import CLOCK_SLACK, event
 from supply.services.scanning import KitExpired, KitMismatch, WouldExpire
-from trialsite.errors import Refused
+from trialsite.accounts.access import may
+from trialsite.accounts.models import User
+from trialsite.accounts.roles import Permission
+from trialsite.audit.kinds import Kind
+from trialsite.errors import NotFound, Refused
 
 
 class ParticipantMismatch(Refused):
@@ -91,6 +98,27 @@ class KitNotUsable(Refused):
         super().__init__("This kit may no longer be used. Call the pharmacist.")
 
 
+class KitLeftBehind(Refused):
+    """The bag was released here; since then the participant was transferred, and the infusion with them."""
+
+    code = "kit_left_behind"
+
+    def __init__(self) -> None:
+        super().__init__("The participant was transferred to another site. Do not use this bag.")
+
+
+class BagElsewhere(Refused):
+    """Another site has the infusion's bag in its hands, and may hang it."""
+
+    code = "bag_elsewhere"
+
+    def __init__(self, kit: Kit) -> None:
+        super().__init__(
+            f"Bag {kit.number} of this infusion was handed over at {kit.site_id}. "
+            "Ask there whether it was hung; if not, waste it first."
+        )
+
+
 _TOLD_AS = {
     KitMismatch.code: ("wrong_kit", "The kit that was infused was made for another infusion."),
     ParticipantMismatch.code: ("wrong_person", "The person who was scanned is another participant."),
@@ -115,6 +143,60 @@ class Start:
     def before_release(self) -> bool:
         """Whether it is said to have begun before the bag left the pharmacy."""
         return self.started_at < self.kit.released_at - CLOCK_SLACK
+
+
+def infusion_to_start(
+    infusion_id: uuid.UUID, kit_scan: str, *, fact: bool, by: User, at: dt.datetime
+) -> Infusion:
+    """
+    Return the infusion that ``by`` may start; docs/screening-and-transfer.md.
+
+    :param fact: whether it has begun: with a bag left behind, that is entered where the participant is.
+    :raises trialsite.errors.NotFound: if the infusion is not at a site of ``by``.
+    :raises KitLeftBehind: if only the bag is, with a near miss in ``events``.
+    """
+    try:
+        return infusion_within_reach(infusion_id, by=by, permission=Permission.ADMINISTER)
+    except NotFound:
+        try:
+            number = read_kit_scan(kit_scan)
+        except KitNumberMisread:
+            number = ""
+        left = infusion_of_bag_left(infusion_id, number, by=by)
+        if fact or left is None:
+            raise
+    stop = KitLeftBehind()
+    leave_near_miss(stop, left, kit=number, by=by, at=at)
+    raise stop
+
+
+def leave_near_miss(stop: Refused, infusion: Infusion, *, kit: str | None, by: User, at: dt.datetime) -> None:
+    """Let the refusal carry what is kept although the transaction is not: that it nearly happened."""
+    if stop.status != 409:
+        return
+    near_miss = event(
+        Kind.BEDSIDE_STOPPED,
+        by=by,
+        permission=Permission.ADMINISTER,
+        at=at,
+        infusion=infusion,
+        kit=kit,
+        data={"stop": stop.code},
+    )
+    stop.leave(near_miss)
+
+
+def refuse_bag_elsewhere(infusion: Infusion, *, by: User, at: dt.datetime) -> None:
+    """
+    Refuse to say of an infusion that it was not given, while others may be about to give it.
+
+    :raises BagElsewhere: if its bag was handed over at a site where ``by`` declares none missed.
+    """
+    kit = Kit.objects.filter(pk=infusion.kit_id).first()
+    if kit is None or may(by, Permission.MISS, site=kit.site_id):
+        return
+    if effective_status(kit.status, kit.expires_at, at) == KitStatus.DISPENSED:
+        raise BagElsewhere(kit)
 
 
 def mismatches(start: Start) -> Iterator[Refused]:

@@ -56,7 +56,6 @@ def waste_kit(
             at=at,
             infusion=infusion,
             kit=kit.number,
-            kit_site=kit.site_id,
             data=stated,
         )
     )

@@ -34,6 +34,7 @@ def enter_paper_randomization(
     stratum: Mapping[str, str],
     reason: str,
     opened_by: str,
+    before_consent: bool = False,
     by: User,
     at: dt.datetime,
 ) -> Allocation:
@@ -42,11 +43,13 @@ def enter_paper_randomization(
 
     They are planned from the time that the paper states. A fact is not refused. What the site can
     supply now is not asked; a participant whom the system would have found ineligible, or for whom
-    enrolment was shut or full, is randomized and reported as an error of that kind.
+    enrolment was shut or full, or whose consent did not stand, is randomized and reported as an
+    error of that kind.
 
     :param stratum: the participant's own stratum, as the investigator confirms it.
     :param reason: why it was done on paper.
     :param opened_by: who opened the envelope; may be empty.
+    :param before_consent: whether ``by`` confirms that consent was given later, if it was.
     :raises trialsite.errors.NotFound: if the participant is not at a site of ``by``.
     :raises trialsite.errors.Refused: as ``take_envelope`` does.
     """
@@ -59,6 +62,7 @@ def enter_paper_randomization(
         levels=stratum,
         randomized_at=randomized_at,
         reason=reason,
+        before_consent=before_consent,
         by=by,
         at=at,
     )
@@ -84,6 +88,6 @@ def enter_paper_randomization(
     if participant.unmet:
         report_ineligible(criteria=participant.unmet, reason=INELIGIBLE, **known)
     # Once the event is on the trail, whose head keeps everybody else out until this is over.
-    if codes := stood_against(allocation, site=participant.site_id):
+    if codes := stood_against(allocation):
         report_randomized_in_error(reason=STOOD_AGAINST.format(codes=", ".join(codes)), **known)
     return allocation

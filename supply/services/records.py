@@ -82,18 +82,13 @@ def event(
     infusion: Infusion,
     kit: str | None = None,
     data: dict[str, Any] | None = None,
-    kit_site: str = "",
 ) -> dict[str, Any]:
-    """
-    Return the arguments of ``record`` for a person's act on an infusion.
-
-    :param kit_site: where the kit was released, if the act is on a kit.
-    """
+    """Return the arguments of ``record`` for a person's act on an infusion, or on a kit of it."""
     about = {"participant": str(infusion.participant_id), "infusion": str(infusion.pk)}
     if kit:
         about["kit"] = kit
     # Of a participant who was transferred, each site may have to do with what it has in hand.
-    also = (infusion.participant.site_id, kit_site)
+    also = {infusion.participant.site_id, *Kit.objects.filter(pk=kit).values_list("site_id", flat=True)}
     role = acting_role(by, permission, site=infusion.site_id, or_at=also)
     return {"kind": kind, "by": by, "role": role, "at": at, "about": about, "data": data or {}}
 

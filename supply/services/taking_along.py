@@ -10,7 +10,7 @@ from randomization.models import Transfer
 from supply.domain import infusion_states
 from supply.domain.infusion_states import InfusionAction, InfusionStatus, effective_status
 from supply.models import Infusion, Order
-from supply.selectors import site_is_ready
+from supply.selectors import ENDED, site_is_ready
 from supply.services.enrolment import SupplyNotReady
 from supply.services.ordering import check_order, ordered
 from supply.services.records import event
@@ -28,7 +28,7 @@ _IN_HAND: Final = {
     _I.STARTED: ("infusion_running", "It is running. Stop it."),
     _I.UNDOCUMENTED: ("not_documented", "Its window closed with nothing recorded. Say what happened."),
 }
-_BAG_LEFT: Final = "Its bag was released and stays with the pharmacy of the old site. Waste it there."
+BAG_LEFT: Final = "Its bag was released and stays with the pharmacy of the old site. Waste it there."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +77,7 @@ class Move:
 
 def take_along(infusion: Infusion, moved: Moved, move: Move) -> None:
     """Move a held infusion that has not ended, or leave it in the hands of its site and say so."""
-    over = infusion.closes_at <= move.at and infusion.status not in _IN_HAND
-    stays = _IN_HAND.get(_I.UNDOCUMENTED if over else InfusionStatus(infusion.status))
+    stays = in_hand(infusion, at=move.at)
     if stays is None:
         _bring(infusion, moved, move)
         return
@@ -88,12 +87,23 @@ def take_along(infusion: Infusion, moved: Moved, move: Move) -> None:
     )
 
 
+def in_hand(infusion: Infusion, *, at: dt.datetime) -> tuple[str, str] | None:
+    """Return code and words of what the infusion's site has in hand of it, if anything."""
+    over = infusion.closes_at <= at and infusion.status not in (*_IN_HAND, *ENDED)
+    return _IN_HAND.get(_I.UNDOCUMENTED if over else InfusionStatus(infusion.status))
+
+
+def transferred_to(site: str) -> str:
+    """Return the reason that is recorded of an order that ends with a transfer."""
+    return f"The participant was transferred to {site}."
+
+
 def _bring(infusion: Infusion, moved: Moved, move: Move) -> None:
     """Let an infusion that has not begun go with its participant, its order made anew if it can be."""
     old_site = infusion.site_id
     if infusion.status == _I.RELEASED:
         moved.attention.append(
-            Attention(infusion=infusion.number, code="bag_left", detail=_BAG_LEFT, kit_number=infusion.kit_id)
+            Attention(infusion=infusion.number, code="bag_left", detail=BAG_LEFT, kit_number=infusion.kit_id)
         )
         infusion.status = infusion_states.after(infusion.status, InfusionAction.LOSE_KIT)
         infusion.kit = None
@@ -112,7 +122,7 @@ def _bring(infusion: Infusion, moved: Moved, move: Move) -> None:
 
 def _cancel(order: Order, infusion: Infusion, moved: Moved, move: Move) -> None:
     """End an order whose bag would be made at the wrong place."""
-    reason = f"The participant was transferred to {move.to_site.pk}."
+    reason = transferred_to(move.to_site.pk)
     infusion.status = infusion_states.after(infusion.status, InfusionAction.CANCEL_ORDER)
     order.closed_at, order.cancelled, order.cancel_reason = move.at, True, reason
     order.save(update_fields=["closed_at", "cancelled", "cancel_reason"])

@@ -23,7 +23,7 @@ from randomization.services.enrolment_gate import standing
 from randomization.services.notices import notify_of_transfers
 from supply.models import Infusion
 from supply.selectors import ENDED
-from supply.services.records import refuse_future
+from supply.services.records import CLOCK_SLACK, refuse_future
 from supply.services.taking_along import Move, Moved, take_along
 from trialsite.accounts.access import acting_role, require
 from trialsite.accounts.models import Site, User
@@ -43,6 +43,15 @@ class SiteCannotReceive(Refused):
         super().__init__("This site is not open: participants cannot be transferred to it.")
 
 
+class NobodyToTransfer(Refused):
+    """All of a site are to be transferred, and nobody of whom that could be said is there."""
+
+    code = "nobody_to_transfer"
+
+    def __init__(self) -> None:
+        super().__init__("Nobody at this site is eligible and still in the study.")
+
+
 @transaction.atomic
 def transfer_participant(
     *,
@@ -59,8 +68,8 @@ def transfer_participant(
     :param transferred_at: when it was, which may be before it is recorded.
     :raises trialsite.accounts.access.NotPermitted: if ``by`` may transfer nobody.
     :raises trialsite.errors.NotFound: if there is no such participant.
-    :raises trialsite.errors.FieldsInvalid: if ``transferred_at`` lies in the future, or the trial has
-        no such site, or the participant is there.
+    :raises trialsite.errors.FieldsInvalid: if ``transferred_at`` lies in the future or before the
+        screening, or the trial has no such site, or the participant is there.
     :raises SiteCannotReceive: if the site is not open.
     """
     require(by, Permission.TRANSFER)
@@ -87,9 +96,10 @@ def transfer_participants(
     :param participants: who goes; None for everybody who is eligible and whose part in the study has
         not ended, those screened in this moment included.
     :raises trialsite.accounts.access.NotPermitted: if ``by`` may transfer nobody.
-    :raises trialsite.errors.FieldsInvalid: if ``transferred_at`` lies in the future, the trial has no
-        such site, both are one, or somebody named is not there.
+    :raises trialsite.errors.FieldsInvalid: if ``transferred_at`` lies in the future or before a
+        screening, the trial has no such site, both are one, or somebody named is not there.
     :raises SiteCannotReceive: if the site is not open.
+    :raises NobodyToTransfer: if everybody is to go and nobody is there.
     """
     require(by, Permission.TRANSFER)
     move = _stated(from_site, to_site, reason, transferred_at, by=by, at=at)
@@ -97,6 +107,8 @@ def transfer_participants(
         # Whoever is being screened there is waited for, and goes too.
         lock_site(from_site)
         participants = _everybody(from_site)
+        if not participants:
+            raise NobodyToTransfer
     for participant_id in sorted(set(participants)):
         lock_participant(participant_id)
     there = Participant.objects.filter(pk__in=participants, site=from_site).select_related("site")
@@ -136,6 +148,9 @@ def _stated(
 
 def _moved(participants: Sequence[Participant], move: Move) -> list[Moved]:
     """Move held participants; every event comes at the end, when no other lock is waited for any more."""
+    if any(move.transferred_at < one.created_at - CLOCK_SLACK for one in participants):
+        fault = "A participant was screened later than that."
+        raise FieldsInvalid(FieldFault(("at",), "before_screening", fault))
     infusions = list(
         Infusion.objects.select_for_update(of=("self",))
         .filter(participant__in=participants)

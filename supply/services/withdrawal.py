@@ -22,7 +22,7 @@ from trialsite.accounts.models import User
 from trialsite.accounts.roles import Permission
 from trialsite.audit.kinds import Kind
 from trialsite.audit.services import record, timestamp
-from trialsite.errors import FieldsInvalid, Refused
+from trialsite.errors import FieldFault, FieldsInvalid, Refused
 from trialsite.ids import new_id
 
 
@@ -84,13 +84,15 @@ def withdraw_consent(
     :param given_by: ``participant`` or ``representative``: who withdraws.
     :param scope: what it is withdrawn from, ``treatment`` or ``study``.
     :raises trialsite.errors.NotFound: if the participant is not at a site of ``by``.
-    :raises trialsite.errors.FieldsInvalid: if ``withdrawn_at`` lies in the future, or a
-        representative's relationship is missing.
+    :raises trialsite.errors.FieldsInvalid: if ``withdrawn_at`` lies in the future or before the
+        consent, or a representative's relationship is missing.
     :raises randomization.services.consent.ConsentWithdrawn: if it was withdrawn from that before, and
         not given again since.
     """
     participant = _held(participant_id, by=by)
     refuse_future(withdrawn_at, name="at", at=at)
+    if withdrawn_at < participant.consented_at:
+        raise FieldsInvalid(FieldFault(("at",), "before_consent", "Consent was given later."))
     if faults := giver_faults(given_by, relationship):
         raise FieldsInvalid(*faults)
     stands = standing(participant.consents.all())

@@ -113,17 +113,16 @@ def test_who_is_found_ineligible_and_randomized_at_once_is_one_of_the_two(world)
 
 
 @pytest.mark.requirement(48)
-def test_who_is_transferred_and_randomized_at_once_has_a_schedule_at_one_site(world, day):
+@pytest.mark.parametrize("several", [False, True])
+def test_who_is_transferred_and_randomized_at_once_has_a_schedule_at_one_site(world, day, several):
     for _ in range(6):
         participant, now = a_participant(world), trial_now()
+        when = {"at": now, "transferred_at": now}
 
-        moved, randomized = at_once(
-            2,
-            [
-                whole(lambda p=participant, t=now: move(day, p, at=t, transferred_at=t)),
-                randomizing(world, participant),
-            ],
-        )
+        def transfer(one: Participant = participant, when: Any = when) -> Any:
+            return move_many(day, participants=[one.pk], **when) if several else move(day, one, **when)
+
+        moved, randomized = at_once(2, [whole(transfer), randomizing(world, participant)])
 
         assert not isinstance(moved, Exception)
         assert isinstance(randomized, int | NotFound)

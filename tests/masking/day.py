@@ -274,6 +274,8 @@ class Day(Ward):
         manager.post("transfers", from_site=SITE, participants=[self.bo.record["id"]], **stated)
         self.investigator.refused("not_found", f"infusions/{self.bo.infusions[2]}/order", **self.order())
         self.masked["investigator_2"].get(self.bo.at)
+        for one in (manager, self.investigator, self.masked["investigator_2"]):
+            one.get("transfers")
         self.look_around()
         self.advance(minutes=15)
         self.look_around()

@@ -61,11 +61,12 @@ POST participants/{id}/withdraw-consent 1  -   y4  --  --  --  -   -   --  -   -
 GET  participants/{id}/screening-revisions 1 - y4  y4  y4  --  y   y   --  -   -   -   -   -   -   -   -
 POST participants/{id}/screening-revisions 1 - y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
 POST participants/{id}/transfer       1    -   --  --  --  --  -   y   --  -   -   -   -   -   -   -   -
+GET  transfers                        1    -   ll  ll  ll  --  l   l   --  -   -   -   -   -   -   -   -
 POST transfers                        1    -   --  --  --  --  -   y   --  -   -   -   -   -   -   -   -
 POST participants/{id}/randomized-on-paper 1 - y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
 POST emergency-envelopes/spoiled      1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
 GET  reports/emergency-list           1    -   yl  --  --  --  y   y   --  -   -   -   -   -   -   -   -
-GET  participants/{id}/corrections    1    -   y4  y4  y4  --  y   y   --  -   -   -   -   -   -   -   -
+GET  participants/{id}/corrections    1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
 POST participants/{id}/corrections    1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
 POST participants/{id}/randomized-in-error 1 - y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -
 POST participants/{id}/wrong-stratum  1    -   y4  --  --  --  -   -   --  -   -   -   -   -   -   -   -

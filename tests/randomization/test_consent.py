@@ -227,6 +227,40 @@ def test_a_withdrawal_ends_the_coming_infusions_and_the_open_order_in_one_go(wor
     assert kinds == [Kind.PARTICIPANT_DISCONTINUED, Kind.CONSENT_WITHDRAWN]
 
 
+def test_a_withdrawal_before_the_consent_is_refused(world):
+    participant = a_participant(world)
+
+    with pytest.raises(FieldsInvalid) as refusal:
+        withdraw(world, participant, withdrawn_at=participant.consented_at - dt.timedelta(minutes=1))
+
+    assert [(fault.pointer, fault.code) for fault in refusal.value.faults] == [("#/at", "before_consent")]
+    assert not Discontinuation.objects.exists()
+
+
+@pytest.mark.requirement(8, 88)
+@pytest.mark.parametrize(("minutes", "found"), [(-1, ["consent_withdrawn", "discontinued"]), (0, [])])
+def test_a_withdrawal_before_the_randomization_that_is_entered_after_it_points_to_the_report(
+    world, minutes, found
+):
+    allocation = a_randomized_participant(world)
+    path = f"/api/v1/participants/{allocation.participant_id}"
+    client, keys = world.client("investigator"), iter("abc")
+
+    def post(call: str, **body: Any) -> Any:
+        return client.post(f"{path}/{call}", body, headers={"Idempotency-Key": next(keys)}).json()
+
+    at = allocation.randomized_at + dt.timedelta(minutes=minutes)
+    answer = post("withdraw-consent", scope="treatment", at=at.isoformat())
+
+    report = client.get("/api/v1/reports/enrolment").json
+    listed = {"screening_number": "PUREN-001", "unmet_now": [], "deviations": found}
+    assert answer["deviations"] == found
+    assert answer["report_at"] == (f"{path}/randomized-in-error" if found else None)
+    assert report()["unreported"] == ([listed] if found else [])
+    post("randomized-in-error", reason="Consent was withdrawn before.", known_at=trial_now().isoformat())
+    assert report()["unreported"] == []
+
+
 def test_nobody_owes_a_reason_for_withdrawing(world):
     withdraw(world, a_participant(world))
 

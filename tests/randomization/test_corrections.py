@@ -51,6 +51,7 @@ IMPOSSIBLE: list[tuple[str, Any, str, str]] = [
     ("/birth_date", 1970, "#/value", "wrong_type"),
     ("/birth_date", "1970-13-01", "#/value", "invalid"),
     ("/birth_date", "2999-01-01", "#/value", "after_consent"),
+    ("/birth_date", "1870-01-01", "#/value", "implausible"),
     ("/birth_date", None, "#/value", "null"),
     ("/sex", "none", "#/value", "invalid_choice"),
     ("/weight_kg", "12", "#/value", "implausible"),
@@ -177,10 +178,24 @@ def test_what_the_corrected_record_does_not_meet_is_told_and_left_to_a_person(
     assert answer["report_at"] == f"/api/v1/participants/{randomized.pk}/ineligible"
     assert not RandomizationError.objects.exists()
     report = world.client("study_manager").get("/api/v1/reports/enrolment").json()
-    assert report["unreported"] == [{"screening_number": "PUREN-001", "unmet_now": unmet}]
+    assert report["unreported"] == [{"screening_number": "PUREN-001", "unmet_now": unmet, "deviations": []}]
     ineligible(world, randomized, *unmet)
     report = world.client("study_manager").get("/api/v1/reports/enrolment").json()
     assert report["unreported"] == []
+
+
+@pytest.mark.requirement(8, 88)
+def test_a_consent_that_proves_later_than_the_randomization_points_to_the_report(world, randomized):
+    at = now(randomized).allocation.randomized_at
+    later = min(at + dt.timedelta(minutes=1), trial_now()).isoformat()
+
+    answer = correct(world, randomized, "/consented_at", later)
+
+    assert answer.status_code == 201, answer.content
+    assert answer.json()["deviations"] == ["consent_not_given"]
+    assert answer.json()["report_at"] == f"/api/v1/participants/{randomized.pk}/randomized-in-error"
+    report = world.client("study_manager").get("/api/v1/reports/enrolment").json()
+    assert [row["deviations"] for row in report["unreported"]] == [["consent_not_given"]]
 
 
 @pytest.mark.requirement(14)

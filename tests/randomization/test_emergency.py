@@ -13,7 +13,16 @@ from pypdf import PdfReader
 
 import tests.world as worlds
 from randomization import emergency_sheet
-from randomization.models import Allocation, RandomizationError, Slot, SpoiledSlot, Stratum, Transfer
+from randomization.models import (
+    Allocation,
+    Participant,
+    RandomizationError,
+    RandomizationList,
+    Slot,
+    SpoiledSlot,
+    Stratum,
+    Transfer,
+)
 from randomization.services import emergency
 from randomization.services.assignment import AlreadyRandomized, StratumMismatch
 from randomization.services.enrolment_changes import change_enrolment
@@ -23,6 +32,7 @@ from supply.services import schedule
 from supply.services.paper_enrolment import enter_paper_randomization
 from supply.services.withdrawal import discontinue_participant
 from tests.randomization.breaking import a_randomized_participant
+from tests.randomization.test_consent import withdraw
 from tests.supply.day import Day
 from tests.world import World, a_participant, a_world, answers, the_protocol
 from trialsite.accounts.access import NotPermitted
@@ -304,6 +314,84 @@ def test_who_was_transferred_meanwhile_is_entered_with_the_envelope_of_the_old_s
 
     assert allocation.stratum_id == "emergency=PUREN"
     assert set(Infusion.objects.values_list("site", flat=True)) == {"HANKOU"}
+
+
+@pytest.mark.requirement(48, 83)
+def test_who_was_transferred_is_judged_by_the_site_of_the_envelope(db, tmp_path, settings, monkeypatch):
+    protocol = the_protocol()
+    capped = dataclasses.replace(protocol, caps=dataclasses.replace(protocol.caps, sites={"PUREN": 1}))
+    monkeypatch.setattr(worlds, "the_protocol", lambda: capped)
+    world = a_world(tmp_path, settings)
+    day, manager = Day(world), world.person("study_manager")
+    people = [a_participant(world) for _ in range(2)]
+    change_enrolment(site="HANKOU", status="suspended", reason="Audit.", by=manager, at=day.now - 5 * HOUR)
+    change_enrolment(site="PUREN", status="paused", reason="Audit.", by=manager, at=day.now - 2 * HOUR)
+    for participant in people:
+        Transfer.objects.create(
+            participant=participant, from_site_id="PUREN", to_site_id="HANKOU", reason="Ward closed.",
+            at=day.now, recorded_by=manager,
+        )  # fmt: skip
+    Participant.objects.update(site="HANKOU")
+
+    enter(day, people[0], numbers_of()[0], by="investigator_2")
+    assert not RandomizationError.objects.exists()
+    Participant.objects.filter(pk=people[0].pk).update(site="PUREN")
+    enter(day, people[1], numbers_of()[1], by="investigator_2", randomized_at=day.now - HOUR)
+
+    assert RandomizationError.objects.get().reason.endswith(": enrolment_paused, site_full.")
+
+
+@pytest.mark.requirement(83)
+@pytest.mark.parametrize(("hours", "found"), [(4, []), (2, ["consent_withdrawn", "discontinued"])])
+def test_a_consent_that_was_withdrawn_by_the_papers_time_is_reported(world, day, hours, found):
+    participant = a_participant(world, consented_at=trial_now() - 2 * HOUR)
+    withdraw(world, participant, withdrawn_at=day.now - 3 * HOUR, by=day.person("investigator"), at=day.now)
+
+    enter(day, participant, numbers_of()[0], randomized_at=day.now - hours * HOUR)
+
+    assert [error.reason.split(": ")[1] for error in RandomizationError.objects.all()] == (
+        [", ".join(found) + "."] if found else []
+    )
+
+
+@pytest.mark.requirement(83)
+@pytest.mark.parametrize(("hours", "errors"), [(4, 0), (2, 1)])
+def test_a_treatment_that_had_ended_by_the_papers_time_is_reported(world, day, hours, errors):
+    participant = a_participant(world)
+    discontinue_participant(
+        participant_id=participant.pk, scope="treatment", reason="wish", discontinued_at=day.now - 3 * HOUR,
+        by=day.person("investigator"), at=day.now,
+    )  # fmt: skip
+
+    enter(day, participant, numbers_of()[0], randomized_at=day.now - hours * HOUR)
+
+    reasons = list(RandomizationError.objects.values_list("reason", flat=True))
+    assert [reason.endswith(": discontinued.") for reason in reasons] == [True] * errors
+
+
+@pytest.mark.requirement(83)
+def test_a_randomization_before_consent_is_entered_once_it_is_confirmed_and_reported(world, day):
+    participant = a_participant(world, consented_at=trial_now())
+    stated = {"randomized_at": participant.consented_at - dt.timedelta(minutes=1)}
+    RandomizationList.objects.update(installed_at=trial_now() - HOUR)
+
+    with pytest.raises(FieldsInvalid) as refused:
+        enter(day, participant, numbers_of()[0], **stated)
+    enter(day, participant, numbers_of()[0], before_consent=True, **stated)
+
+    assert '"before_consent": true' in refused.value.faults[0].detail
+    assert RandomizationError.objects.get().reason.endswith(": consent_not_given.")
+
+
+@pytest.mark.requirement(10, 83)
+def test_a_line_that_is_sent_again_is_told_that_it_was_entered(world, day):
+    participant, (first, second, *_) = a_participant(world), numbers_of()
+    enter(day, participant, first)
+
+    with pytest.raises(emergency.EnvelopeEntered):
+        enter(day, participant, first)
+    with pytest.raises(AlreadyRandomized, match="Nothing was entered"):
+        enter(day, participant, second)
 
 
 @pytest.mark.requirement(83)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 from collections.abc import Iterator
 
 import pytest
 from django.db import connection
 
+from randomization.models import Participant, Transfer
+from randomization.services.enrolment_changes import change_enrolment
 from supply.services.paper_enrolment import enter_paper_randomization
-from tests.randomization.test_emergency import HOUR, numbers_of
-from tests.world import a_participant
+from tests.randomization.test_emergency import HOUR, events_of, numbers_of
+from tests.world import a_participant, screening_facts
+from trialsite.audit.kinds import Kind
 from trialsite.clock.models import TrialClock
 from trialsite.clock.services import trial_now
 
@@ -98,6 +102,55 @@ def test_the_report_has_what_was_entered_in_order_and_nothing_of_what_is_left(wo
     assert {row["entered_by"] for row in rows} == {"investigator"}
     assert not any(number in report.content.decode() for number in rest)
     assert elsewhere["count"] == 0
+
+
+@pytest.mark.requirement(48, 83)
+def test_the_site_that_entered_somebody_who_was_transferred_sees_the_envelope_too(world):
+    participant, (first, second, *_) = screened(world), numbers_of()
+    Transfer.objects.create(
+        participant=participant, from_site_id="PUREN", to_site_id="HANKOU", reason="Ward closed.",
+        at=trial_now(), recorded_by=world.person("study_manager"),
+    )  # fmt: skip
+    Participant.objects.filter(pk=participant.pk).update(site="HANKOU")
+    path = f"participants/{participant.pk}/randomized-on-paper"
+    torn = {"site": "PUREN", "reason": "Torn.", "spoiled_at": trial_now().isoformat()}
+
+    with logged_in_as("irt_masked"):
+        entered = post(world, path, paper(participant, first), by="investigator_2")
+        spoiled = post(world, "emergency-envelopes/spoiled", torn | {"randomization_number": second})
+        there, here = (
+            world.client(who).get("/api/v1/reports/emergency-list").json()["results"]
+            for who in ("investigator_2", "investigator")
+        )
+
+    assert (entered.status_code, spoiled.status_code) == (201, 201)
+    assert [row["randomization_number"] for row in there] == [first]
+    assert [row["randomization_number"] for row in here] == [first, second]
+
+
+@pytest.mark.requirement(83)
+@pytest.mark.parametrize("site", ["PUREN", None])
+def test_who_was_screened_on_paper_is_judged_by_how_enrolment_stood_then(world, site):
+    by, now = world.person("study_manager"), trial_now()
+    change_enrolment(site=site, status="closed", reason="Full.", by=by, at=now - HOUR)
+
+    def screens(**other):
+        facts = screening_facts(consented_at=now - 4 * HOUR) | other
+        return post(world, "participants", facts, key=facts["local_identifier"])
+
+    with logged_in_as("irt_masked"):
+        late = screens()
+        paper_then = screens(screened_on_paper_at=(now - 3 * HOUR).isoformat())
+        paper_late = screens(screened_on_paper_at=(now - HOUR / 2).isoformat())
+        to_come = screens(screened_on_paper_at=(now + HOUR).isoformat())
+
+    assert (late.status_code, late.json()["code"]) == (409, "enrolment_closed")
+    assert paper_then.status_code == 201, paper_then.content
+    assert paper_late.json()["code"] == "enrolment_closed"
+    assert [fault["pointer"] for fault in to_come.json()["errors"]] == ["#/screened_on_paper_at"]
+    (event,) = events_of(Kind.PARTICIPANT_SCREENED)
+    screened_at = dt.datetime.fromisoformat(event["data"]["paper"]["screened_at"])
+    assert abs(screened_at - (now - 3 * HOUR)) < dt.timedelta(seconds=1)
 
 
 @pytest.mark.requirement(83)

@@ -11,6 +11,7 @@ import pytest
 from randomization.models import Discontinuation, Participant, Transfer
 from randomization.services.enrolment_report import enrolment_report
 from tests.randomization.breaking import a_randomized_participant
+from tests.randomization.test_consent import withdraw
 from tests.randomization.test_randomization_errors import (
     TRUE,
     USED,
@@ -40,6 +41,7 @@ def test_everybody_is_counted_once_where_they_stand(world):
     a_participant(world, eligibility=answers(E5=True))
     a_participant(world, eligibility=answers(E5=True, E1=True))
     a_participant(world)
+    withdraw(world, a_participant(world))
     first, *_ = randomize(world, 2)
     Discontinuation.objects.create(
         participant=first, scope="treatment", reason="wish", at=trial_now(), recorded_at=trial_now(),
@@ -49,13 +51,13 @@ def test_everybody_is_counted_once_where_they_stand(world):
     report = the_report(world)
 
     assert {name: report[name] for name in ("screened", "screen_failed", "randomized")} == {
-        "screened": 5,
+        "screened": 6,
         "screen_failed": 2,
         "randomized": 2,
     }
     assert report["screen_failed_by_criterion"] == {"E1": 1, "E5": 2}
     assert report["eligible_not_randomized"] == 1
-    assert report["discontinued"] == {"treatment": 1, "study": 0}
+    assert report["discontinued"] == {"treatment": 2, "study": 0}
 
 
 @pytest.mark.requirement(12, 88)

@@ -200,7 +200,7 @@ def test_of_one_person_randomized_twice_the_first_is_kept_whichever_is_sent(worl
 @pytest.mark.parametrize("name", ["id", "screening_number", "randomization_number"])
 def test_the_other_one_is_named_by_any_number_and_told_from_no_one_else(world, randomized, name):
     other = a_randomized_participant(world, by="investigator_2", site="HANKOU").participant
-    named = str(getattr(other if name != "randomization_number" else other.allocation, name))
+    named = " " + str(getattr(other if name != "randomization_number" else other.allocation, name)).lower()
 
     answer = post(world, randomized, "duplicate", duplicate_of=named)
 

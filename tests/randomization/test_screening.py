@@ -95,6 +95,7 @@ def test_criteria_combine_as_the_trial_file_says(world, given, unmet):
         ({"weight_kg": Decimal("200.01")}, ("#/weight_kg", "implausible")),
         ({"local_identifier": " -- "}, ("#/local_identifier", "empty")),
         ({"birth_date": dt.date(2999, 1, 1)}, ("#/birth_date", "after_consent")),
+        ({"birth_date": dt.date(1870, 1, 1)}, ("#/birth_date", "implausible")),
     ],
 )
 def test_what_is_missing_unknown_or_implausible_is_refused_by_its_place(world, other, wrong):

@@ -13,7 +13,7 @@ from django.db import DatabaseError, transaction
 from randomization.models import Participant, ScreeningRevision
 from randomization.services.assignment import AlreadyRandomized
 from randomization.services.screening import AlreadyInTrial
-from randomization.services.screening_revisions import Revision, revise_screening
+from randomization.services.screening_revisions import NothingChanges, Revision, revise_screening
 from tests.randomization.breaking import a_randomized_participant
 from tests.world import World, a_participant, answers, born
 from trialsite.accounts.access import NotPermitted
@@ -114,6 +114,19 @@ def test_a_revision_is_checked_as_the_screening_was(world, revised, wrong):
         revise(world, participant, **revised)
 
     assert {(fault.pointer, fault.code) for fault in refusal.value.faults} == {wrong}
+    assert not ScreeningRevision.objects.exists()
+
+
+def test_a_revision_that_changes_nothing_is_refused(world):
+    participant = a_participant(world, measurements={"spo2_percent": "90"})
+
+    for same in (
+        {"eligibility": {"E5": False}},
+        {"measurements": {"spo2_percent": "90", "respiratory_rate": None}},
+        {"strata": {"respiratory_support": "conventional_oxygen"}, "weight_kg": Decimal("61.5")},
+    ):
+        with pytest.raises(NothingChanges):
+            revise(world, participant, **same)
     assert not ScreeningRevision.objects.exists()
 
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import io
 import json
 import os
+import resource
 import secrets
+import signal
 import stat
 import subprocess
 import sys
 
 import pytest
 
-from randomization import generator
+from randomization import generator, release
 from randomization.ceremony import making
+from randomization.ceremony.folder import write_new
 from randomization.ceremony.software import SOFTWARE
-from randomization.domain.beacon import Beacon, BeaconInvalid, due, seed_commitment
 from randomization.domain.schedule import commitment, generate_arms, spec_of
 from tests.unit.ceremonies import (
     SEED,
@@ -35,10 +36,8 @@ from tests.unit.ceremonies import (
 from trialsite import protocol as protocols
 from trialsite.audit import notes
 
-# A round of the network that was published, and what it published as randomness.
-ROUND = 657413
+# A round of the network that was published.
 SIGNATURE = "b713718a38ae728dfd477991af2822e08d2f305e47718cef9f7848ce4050e7be41076862b98fad56e91a6b85b89cd97b"
-RANDOMNESS = "fc1873a13f3545aeade8401532ef5519920652eee6b0d2b19ca12643b87b3587"
 
 
 @pytest.fixture(scope="module")
@@ -105,16 +104,59 @@ def test_a_ceremony_that_fails_half_way_leaves_nothing(keys, tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_ceremony_that_is_interrupted_leaves_nothing(keys, tmp_path, monkeypatch):
+def test_a_ceremony_that_is_interrupted_leaves_nothing(keys, tmp_path, monkeypatch, capsys):
     def interrupted(*_arguments, **_named):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(making, "sealed_seed", interrupted)
 
-    with pytest.raises(KeyboardInterrupt):
-        generator.main(a_command(keys, tmp_path / "list"))
+    assert generator.main(a_command(keys, tmp_path / "list", **{"seed-out": tmp_path / "seed"})) == 2
 
+    assert capsys.readouterr().err.endswith("\nInterrupted: nothing was written.\n")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.requirement(5, 61)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_ceremony_that_is_ended_by_a_signal_leaves_nothing(keys, tmp_path, monkeypatch, capsys, number):
+    before = signal.getsignal(number)
+
+    def ended(*_arguments, **_named):
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(making, "sealed_seed", ended)
+
+    assert generator.main(a_command(keys, tmp_path / "list")) == 2
+
+    assert "nothing was written" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) == before
+
+
+def test_a_file_that_is_half_written_is_removed(tmp_path, monkeypatch):
+    def full(_handle):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+
+    with pytest.raises(OSError, match="space"):
+        write_new(tmp_path / "revealed.json", "{}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.requirement(61)
+@pytest.mark.parametrize("program", [generator, release])
+def test_the_memory_is_not_dumped_if_a_program_crashes(program, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(resource, "setrlimit", lambda *limit: asked.append(limit))
+    missing = str(tmp_path / "missing")
+    step = ["--check", missing, "--public-keys", missing]
+    if program is release:
+        step = ["prove", "--revealed", missing, "--stratum", "x", "--slot", "0", "--out", missing]
+
+    assert program.main(step) == 2
+
+    assert asked == [(resource.RLIMIT_CORE, (0, 0))]
 
 
 def test_the_list_gets_its_name_when_it_is_whole(keys, tmp_path, monkeypatch):
@@ -133,13 +175,14 @@ def test_the_list_gets_its_name_when_it_is_whole(keys, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["list"]
 
 
-def test_the_seed_is_written_for_an_evaluation_only_when_asked(keys, tmp_path):
+def test_the_seed_is_written_for_an_evaluation_only_when_asked(keys, tmp_path, capsys):
     seed_file = tmp_path / "seed"
 
     status = generator.main(a_command(keys, tmp_path / "list", "--sites", **{"seed-out": seed_file}))
 
     assert status == 0
     assert stat.S_IMODE(seed_file.stat().st_mode) == 0o400
+    assert f"Warning: {seed_file} tells every arm" in capsys.readouterr().err
     seed = bytes.fromhex(seed_file.read_text(encoding="ascii"))
     trial = protocols.load(protocols.DEFAULT_TRIAL_FILE)
     spec = spec_of(trial, length=12, sites=[])
@@ -178,6 +221,9 @@ def test_an_existing_seed_file_is_never_replaced(keys, tmp_path, capsys):
     [
         ([], {"trial": "missing.toml"}, "missing.toml"),
         ([], {"length": 0}, "length"),
+        # Four strata, and two reserved lists of 8.
+        ([], {"length": 2_499_997}, "at most 10000000 slots"),
+        ([], {"length": 10**30}, "at most 10000000 slots"),
         ([], {"public-keys": "missing.json"}, "missing.json"),
         ([], {"statistician-key": "missing"}, "missing"),
         (["--strata", "age_group=18-59"], {}, "not a stratum"),
@@ -189,13 +235,17 @@ def test_an_existing_seed_file_is_never_replaced(keys, tmp_path, capsys):
         (["--from-csv", "-", "--beacon-round", "7"], {}, "standard input"),
         (["--beacon-signature", SIGNATURE], {}, "--beacon-round"),
         (["--beacon-round", "7", "--beacon-signature", SIGNATURE[2:]], {}, "malformed"),
-        (["--beacon-round", "0", "--beacon-signature", SIGNATURE], {}, "malformed"),
-        (["--beacon-round", "-7", "--beacon-signature", SIGNATURE], {}, "malformed"),
+        (["--beacon-round", "0", "--beacon-signature", SIGNATURE], {}, "no round 0"),
+        (["--beacon-round", "-7"], {}, "no round -7"),
+        (["--beacon-round", 2**53], {}, "no round"),
+        (["--beacon-round", 2**53 + 1], {}, "no round"),
     ],
 )
 def test_a_wrong_input_is_refused_and_nothing_is_written(keys, tmp_path, capsys, more, changed, reason):
     assert generator.main(a_command(keys, tmp_path / "list", *more, **changed)) == 2
-    assert reason in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert reason in said.err
+    assert said.out == ""
     assert list(tmp_path.iterdir()) == []
 
 
@@ -232,63 +282,17 @@ def test_a_ratio_is_kept_in_every_stratum(keys, tmp_path):
         assert row.count(0) == 2 * row.count(1)
 
 
-# The public beacon.
-
-
-@pytest.mark.requirement(7)
-def test_a_beacon_is_waited_for_after_the_makers_part_is_bound(keys, tmp_path, the_seed, monkeypatch, capsys):
-    monkeypatch.setattr("sys.stdin", io.StringIO(f"{SIGNATURE.upper()}\n"))
-
-    status = generator.main(a_command(keys, tmp_path / "list", "--sites", "--beacon-round", ROUND))
-
-    assert status == 0
-    said = capsys.readouterr()
-    assert said.out.startswith(f"C0 {seed_commitment(SEED).hex()}\n")
-    assert "2023-09-15 11:00:03 UTC" in said.out
-    assert RANDOMNESS in said.out
-    beacon = the_commitment_in(tmp_path / "list").beacon
-    assert beacon == Beacon(ROUND, seed_commitment(SEED), bytes.fromhex(SIGNATURE))
-    trial = protocols.load(protocols.DEFAULT_TRIAL_FILE)
-    spec = spec_of(trial, length=12, sites=[])
-    assert the_arms_in(tmp_path / "list", keys) == generate_arms(spec, beacon.mix(SEED))
-
-
-@pytest.mark.parametrize("given", ["", "\n", SIGNATURE[:-2], f"{SIGNATURE}00", "x" * 96])
-def test_no_list_is_made_of_a_signature_that_is_none(keys, tmp_path, monkeypatch, given):
-    monkeypatch.setattr("sys.stdin", io.StringIO(given))
-
-    assert generator.main(a_command(keys, tmp_path / "list", "--beacon-round", ROUND)) == 2
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.requirement(7)
-@pytest.mark.parametrize("more", [[], ["--beacon-signature", SIGNATURE]])
-def test_a_round_that_was_known_before_is_said_to_prove_nothing(keys, tmp_path, monkeypatch, capsys, more):
-    monkeypatch.setattr("sys.stdin", io.StringIO(f"{SIGNATURE}\n"))
-
-    generator.main(a_command(keys, tmp_path / "one", "--beacon-round", ROUND, *more))
-    assert "proves nothing" in capsys.readouterr().err
-    generator.main(a_command(keys, tmp_path / "other", "--beacon-round", 10**9, *more))
-    assert ("proves nothing" in capsys.readouterr().err) is bool(more)
-
-
-def test_the_beacon_binds_the_makers_part_and_changes_the_seed():
-    beacon = Beacon(ROUND, seed_commitment(SEED), bytes.fromhex(SIGNATURE))
-    other = Beacon(ROUND, seed_commitment(SEED), bytes(48))
-
-    assert beacon.mix(SEED) == beacon.mix(SEED)
-    assert len({beacon.mix(SEED), other.mix(SEED), SEED}) == 3
-    assert Beacon.parse(beacon.text) == beacon
-    assert beacon.randomness.hex() == RANDOMNESS
-    assert due(ROUND + 20) - due(ROUND) == due(21) - due(1)
-    with pytest.raises(BeaconInvalid, match="committed"):
-        beacon.mix(bytes(32))
+def test_a_list_shorter_than_the_trial_files_is_warned_of(keys, tmp_path, capsys):
+    for length, warned in ((59, True), (60, False)):
+        generator.main(a_command(keys, tmp_path / str(length), length=length))
+        assert ("below the trial file's list_length, 60" in capsys.readouterr().err) is warned
 
 
 # The check without secrets.
 
 
 def check(keys: KeyRing, folder, capsys) -> tuple[int, str]:
+    capsys.readouterr()
     status = generator.main(["--check", str(folder), "--statistician", keys.public.statistician])
     said = capsys.readouterr()
     return status, said.out + said.err
@@ -301,6 +305,7 @@ def test_anyone_can_check_a_list_without_a_secret(keys, tmp_path, capsys):
 
     assert status == 0
     assert said.endswith("it holds\n")
+    assert "not covered by the signature: seed.json, emergency/*.json" in said
     assert all(stratum in said for stratum in (*STRATA, "emergency=PUREN"))
     public = str(keys.folder / "public.json")
     assert generator.main(["--check", str(tmp_path / "list"), "--public-keys", public]) == 0

@@ -220,6 +220,16 @@ def test_an_envelope_that_holds_something_else_is_named_by_the_code_break_key(co
     assert found["found"] == "an envelope that does not open"
 
 
+def test_a_key_of_other_envelopes_accuses_nobody(copied, keys, judge, tmp_path):
+    other = tmp_path / "auditor-1"
+    other.write_text((keys.folder / "code-break-1").read_text().replace("code-break-1", "auditor-1"))
+
+    word = judge(copied, **{"code-break-key": other})
+
+    assert word.code == 2
+    assert "a key of other envelopes" in word.last
+
+
 @pytest.mark.requirement(56)
 def test_two_envelopes_that_changed_places_are_named(copied, keys, judge):
     rows = rows_of(copied)

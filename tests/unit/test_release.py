@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import itertools
 import json
 import shutil
@@ -261,9 +260,10 @@ def test_a_list_made_elsewhere_brings_its_arms_out(keys, tmp_path, brought_out, 
 
 
 @pytest.mark.requirement(7, 71)
-def test_a_seed_with_a_beacon_brings_the_makers_part_out(keys, tmp_path, brought_out, monkeypatch):
-    monkeypatch.setattr("sys.stdin", io.StringIO("5a" * 48))
-    assert generator.main(a_command(keys, tmp_path / "list", "--beacon-round", 10**9)) == 0
+def test_a_seed_with_a_beacon_brings_the_makers_part_out(keys, tmp_path, brought_out, capsys):
+    beacon = ["--beacon-round", 10**9, "--beacon-signature", "5a" * 48]
+    assert generator.main(a_command(keys, tmp_path / "list", *beacon)) == 0
+    capsys.readouterr()
 
     revealed = brought_out(tmp_path / "list")
 

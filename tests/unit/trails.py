@@ -62,7 +62,28 @@ def an_event(
 
 def an_allocation(participant: str, *, slot: int, stratum: str = "age=18-59", minute: int = 0) -> Event:
     about = {"participant": participant, "stratum": stratum}
-    return an_event("participant.randomized", about=about, data={"slot": slot}, minute=minute)
+    paper = {"paper": {"reason": "The network was down."}} if stratum.startswith("emergency=") else {}
+    return an_event("participant.randomized", about=about, data={"slot": slot, **paper}, minute=minute)
+
+
+def a_screening(participant: str, stratum: str = "age=18-59", *, status: str = "eligible") -> Event:
+    levels = {} if stratum.startswith("emergency=") else dict(part.split("=") for part in stratum.split("|"))
+    data = {"status": status, "stratum": levels}
+    return an_event("participant.screened", about={"participant": participant}, data=data)
+
+
+def with_screenings(events: Iterable[Event]) -> list[Event]:
+    """Return the trail in which everybody is screened before they are randomized."""
+    whole: list[Event] = []
+    known: set[str] = set()
+    for event in events:
+        about = event.get("about") if isinstance(event, dict) else None
+        person = about.get("participant") if isinstance(about, dict) else None
+        if person and event["k"] == "participant.randomized" and person not in known and "stratum" in about:
+            whole.append(a_screening(person, about["stratum"]))
+        known.add(person or "")
+        whole.append(event)
+    return whole
 
 
 def a_sealed_event(
@@ -95,6 +116,9 @@ def a_trial() -> list[Event]:
     kit = {"kit": "7f3a", "infusion": "0001"}
     return [
         *the_beginning(),
+        a_screening("p-1"),
+        a_screening("p-2", "age=60-75"),
+        a_screening("p-3"),
         an_allocation("p-1", slot=0),
         an_allocation("p-2", slot=0, stratum="age=60-75"),
         an_event("infusion.ordered", about={"infusion": "0001"}),
@@ -206,7 +230,7 @@ class Judge:
         return Verdict(code, said.getvalue())
 
     def told(self, events: list[Event]) -> list[str]:
-        """Return what is wrong with a trail of these events, without where."""
-        verdict = self(a_trail(events))
+        """Return what is wrong with a trail of these events and of the screenings it lacks, without where."""
+        verdict = self(a_trail(with_screenings(events)))
         assert verdict.code == (1 if verdict.of("violation") else 0)
         return [line.split(": ", 2)[2] for line in verdict.of("violation")]

@@ -5,7 +5,7 @@ What a trail may tell, event by event, as far as it can be checked without a key
 * The list is committed to once, and it and the activation come before the first participant is randomized.
 * In each stratum the slots are used in order, 0, 1, 2, …, and a participant gets one, once. Of a list
   that was reserved for the time when the system is down a slot may be spoiled instead.
-* Of lists, versions and enrolment: what ``story_trial`` says.
+* Of lists, versions, enrolment and screening: what ``story_trial`` says.
 * A kit is released before it is dispensed and dispensed before it is infused, and infused once.
 * A sealed event shows nothing but its kind, time and id; its envelope is its own, has one size and is for
   the same readers, two or more, as all of its kind.
@@ -24,14 +24,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from trialsite.audit.kinds import SEALED, Kind
-from trialsite.audit.story_trial import TrialStory
+from trialsite.audit.story_trial import RESERVED, TrialStory
 from trialsite.audit.strict_json import NotCanonical, parse
 
 EVENT_VERSION = 1
 
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 _NAMES = ("origin", "study")
-_RESERVED: Final = "emergency="
 _SEALED_FIELDS = {"v", "k", "t", "id", "sealed"}
 _ENVELOPE_FIELDS = {"h", "w", "c"}
 # docs/specs/sealed.md: HPKE adds 48 bytes to a data key of 32; a body of 2048 has a nonce and a tag.
@@ -62,10 +61,13 @@ class Story:
             Kind.GENESIS: self._begun,
             Kind.LIST_COMMITTED: self._list_committed,
             Kind.LIST_EXTENDED: self.trial.extended,
+            Kind.TRIAL_LOADED: self.trial.loaded,
             Kind.TRIAL_ACTIVATED: self.trial.activated,
             Kind.TRIAL_APPROVED: self.trial.approved,
             Kind.TRIAL_AMENDED: self.trial.amended,
             Kind.ENROLMENT_CHANGED: self.trial.enrolment_changed,
+            Kind.PARTICIPANT_SCREENED: self.trial.screened,
+            Kind.PARTICIPANT_SCREENING_REVISED: self.trial.screening_revised,
             Kind.PARTICIPANT_RANDOMIZED: self._randomized,
             Kind.SLOT_SPOILED: self._spoiled,
             Kind.KIT_RELEASED: self._kit_released,
@@ -117,15 +119,16 @@ class Story:
             yield "a participant is randomized before the list is committed to"
         if not self.kinds[Kind.TRIAL_ACTIVATED]:
             yield "a participant is randomized before the trial is activated"
-        yield from self.trial.randomized(event)
         yield from self._used(stratum, slot)
         if participant in self._participants:
             yield f"participant {participant} is randomized a second time"
+        else:
+            yield from self.trial.randomized(event, participant, stratum)
         self._participants.add(participant)
 
     def _spoiled(self, event: dict[str, Any]) -> Iterator[str]:
         stratum, slot = _text(event, "stratum"), event["data"].get("slot")
-        if stratum is None or not stratum.startswith(_RESERVED) or type(slot) is not int:
+        if stratum is None or not stratum.startswith(RESERVED) or type(slot) is not int:
             yield "a slot is spoiled that is none of an emergency list"
             return
         yield from self._used(stratum, slot)

@@ -2,11 +2,14 @@
 What a trail may tell of the trial itself: its lists, its versions, and who may be enrolled where.
 
 * An extension of the list comes after the list, and its note names the root of the list before it.
-* An amendment comes after the approvals of that version by two different people, and amends the one in force.
-* Where enrolment is paused, suspended or closed, at a site or in the trial, nobody is randomized but on
-  paper.
+* The trial is activated once. An amendment was loaded, then approved by a statistician and a study manager
+  who are two people, and amends the version in force.
+* Enrolment moves as it may; where it is paused, suspended or closed, at a site or in the trial, nobody is
+  randomized but on paper.
+* Whoever is randomized was screened; on a live list they are eligible and of that stratum by what was last
+  found. An entry from paper is one of an emergency list, and the other way round.
 
-Pure; standard library only.
+Pure; standard library only; a few bytes for each participant who is not randomized yet.
 """
 
 from __future__ import annotations
@@ -21,7 +24,16 @@ ROOT_BYTES: Final = 32
 # The line of a commitment's text that has the root of the list which it extends.
 _EXTENDS_LINE: Final = 9
 _SHUT: Final = frozenset({"paused", "suspended", "closed"})
-_APPROVALS: Final = 2
+# From how enrolment stands (None: never opened) to what may follow; randomization.domain.enrolment.
+ENROLMENT_MOVES: Final = {
+    None: frozenset({"active"}),
+    "active": frozenset({"paused", "suspended", "closed"}),
+    "paused": frozenset({"active", "suspended", "closed"}),
+    "suspended": frozenset({"active", "paused", "closed"}),
+    "closed": frozenset({"active"}),
+}
+_APPROVERS: Final = ("statistician", "study_manager")
+RESERVED: Final = "emergency="
 
 Event = dict[str, Any]
 
@@ -33,9 +45,14 @@ class TrialStory:
         """Begin before the first event."""
         self.extensions: list[dict[str, Any]] = []
         self._root: bytes | None = None
+        self._activated = False
         self._version: str | None = None
-        self._approvals: defaultdict[str, set[str]] = defaultdict(set)
+        self._drafts: dict[str, str] = {}
+        self._approvals: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         self._enrolment: dict[str | None, str] = {}
+        # The stratum of each participant who waits for randomization; empty if they are not eligible.
+        self._screened: dict[str, str] = {}
+        self._strata: dict[str, str] = {}
 
     def committed(self, data: dict[str, Any]) -> None:
         """Take in the data of the list's commitment."""
@@ -52,18 +69,30 @@ class TrialStory:
         # Go on from what came, so that one fault is told once.
         self._root = _decoded_root(data.get("root"))
 
-    def activated(self, event: Event) -> Iterator[str]:
-        """Take in the activation."""
-        self._version = event["about"].get("trial")
+    def loaded(self, event: Event) -> Iterator[str]:
+        """Take in a version of the trial file; of an amendment, what it amends."""
+        version, amends = event["about"].get("trial"), event["about"].get("amends")
+        if isinstance(version, str) and isinstance(amends, str):
+            self._drafts.setdefault(version, amends)
         yield from ()
+
+    def activated(self, event: Event) -> Iterator[str]:
+        """Take in the activation; yield that it is not the first."""
+        if self._activated:
+            yield "the trial is activated a second time"
+            return
+        self._activated = True
+        self._version = event["about"].get("trial")
 
     def approved(self, event: Event) -> Iterator[str]:
         """Take in the approval of a version by a person."""
-        person, version = event.get("act"), event["about"].get("trial")
-        if not isinstance(person, str) or not isinstance(version, str):
-            yield "an approval lacks its person or version"
-            return
-        self._approvals[version].add(person)
+        person, role, version = event.get("act"), event.get("role"), event["about"].get("trial")
+        if not (isinstance(person, str) and isinstance(role, str) and isinstance(version, str)):
+            yield "an approval lacks its person, role or version"
+        elif version not in self._drafts:
+            yield f"version {version[:16]} is approved before it is loaded as an amendment"
+        else:
+            self._approvals[version, role].add(person)
 
     def amended(self, event: Event) -> Iterator[str]:
         """Take in an amendment; yield what is wrong with it."""
@@ -71,25 +100,58 @@ class TrialStory:
         if not isinstance(version, str):
             yield "an amendment lacks its version"
             return
-        if len(self._approvals[version]) < _APPROVALS:
+        given = [self._approvals[version, role] for role in _APPROVERS]
+        if not all(given) or len(set().union(*given)) < len(given):
             yield f"the trial is amended to {version[:16]} without the approval of two people"
-        if self._version is None or before != self._version:
+        if self._version is None or not before == self._version == self._drafts.get(version):
             yield f"the trial is amended to {version[:16]} from another version than the one in force"
         self._version = version
 
     def enrolment_changed(self, event: Event) -> Iterator[str]:
         """Take in how enrolment stands from now on, at a site or in the trial."""
         status, site = event["data"].get("status"), _site(event)
-        if not isinstance(status, str):
+        if not isinstance(status, str) or status not in ENROLMENT_MOVES:
             yield "a change of enrolment does not say how it stands"
             return
+        before = self._enrolment.get(site)
+        if status not in ENROLMENT_MOVES[before]:
+            yield f"enrolment {_at(site)} goes from {before or 'not open'} to {status}"
         self._enrolment[site] = status
 
-    def randomized(self, event: Event) -> Iterator[str]:
-        """Yield what stood against a randomization; on paper it is a fact."""
-        if event["data"].get("paper"):
+    def screened(self, event: Event) -> Iterator[str]:
+        """Take in what a screening found."""
+        yield from self._found(event, event["data"])
+
+    def screening_revised(self, event: Event) -> Iterator[str]:
+        """Take in what is found instead of it."""
+        yield from self._found(event, event["data"].get("new"))
+
+    def _found(self, event: Event, verdict: Any) -> Iterator[str]:
+        participant = event["about"].get("participant")
+        levels = verdict.get("stratum") if isinstance(verdict, dict) else None
+        if not isinstance(participant, str) or not isinstance(levels, dict):
+            yield "a screening lacks its participant or what it found"
             return
-        site = _site(event)
+        # In the order of their names: the trail does not keep that of the trial file.
+        found = "|".join(sorted(f"{factor}={level}" for factor, level in levels.items()))
+        found = found if verdict.get("status") == "eligible" else ""
+        # One text for all participants of a stratum.
+        self._screened[participant] = self._strata.setdefault(found, found)
+
+    def randomized(self, event: Event, participant: str, stratum: str) -> Iterator[str]:
+        """Yield what stood against somebody's first randomization; on paper most is a fact."""
+        on_paper = stratum.startswith(RESERVED)
+        if on_paper is not ("paper" in event["data"]):
+            yield f"participant {participant}: entries from paper, and no others, are of emergency lists"
+        found = self._screened.pop(participant, None)
+        if found is None:
+            yield f"participant {participant} is randomized and was not screened"
+        elif not on_paper and found != "|".join(sorted(stratum.split("|"))):
+            yield f"participant {participant} is randomized and was not found eligible in stratum {stratum}"
+        if not on_paper:
+            yield from self._shut(_site(event))
+
+    def _shut(self, site: str | None) -> Iterator[str]:
         for where, status in ((None, self._enrolment.get(None)), (site, self._enrolment.get(site))):
             if status in _SHUT:
                 yield f"a participant is randomized while enrolment {_at(where)} is {status}"

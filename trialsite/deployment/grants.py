@@ -143,6 +143,7 @@ FUNCTIONS: dict[str, Row] = {
     "a_spoiled_slot_is_the_next": NONE,
     "a_randomized_stratum_is_frozen": NONE,
     "a_record_is_final": NONE,
+    "a_change_of_a_participant_is_recorded": NONE,
 }
 
 _PRIVILEGES = re.compile(r"(SELECT|INSERT|DELETE|EXECUTE|UPDATE( \([a-z_]+(, [a-z_]+)*\))?)")

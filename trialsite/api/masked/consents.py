@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from randomization.models import Consent
 from randomization.services.consent import Given, consents_of, give_consent
+from randomization.services.deviations import unreported_deviations
 from supply.services.withdrawal import withdraw_consent
 from trialsite.accounts.roles import Permission
 from trialsite.api.floor import Outcome, perform
@@ -86,10 +87,25 @@ class Consents(ListEndpoint):
 
 
 class WithdrawConsent(Endpoint):
-    """Record that consent was withdrawn; the participant is discontinued with it."""
+    """
+    Record that consent was withdrawn; the participant is discontinued with it.
+
+    ``deviations`` says what stands against the randomization with it, as when consent was withdrawn
+    before; a person reports it by the call that ``report_at`` names.
+    """
 
     permissions: ClassVar[dict[str, Permission | None]] = {"POST": Permission.DISCONTINUE}
-    Output = ConsentOutput
+
+    class Output(ConsentOutput):
+        deviations = serializers.SerializerMethodField()
+        report_at = serializers.SerializerMethodField()
+
+        def get_deviations(self, consent: Consent) -> list[str]:
+            return unreported_deviations(consent.participant)
+
+        def get_report_at(self, consent: Consent) -> str | None:
+            here = f"/api/v1/participants/{consent.participant_id}/randomized-in-error"
+            return here if unreported_deviations(consent.participant) else None
 
     class Input(GiverInput):
         scope = serializers.ChoiceField(choices=["treatment", "study"])

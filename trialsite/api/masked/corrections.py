@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from randomization.models import Correction
 from randomization.services.corrections import correct_participant, corrections_of, unreported
+from randomization.services.deviations import unreported_deviations
 from trialsite.accounts.roles import Permission
 from trialsite.api.errors import InvalidFields, pointers
 from trialsite.api.floor import Outcome, perform
@@ -50,16 +51,16 @@ class CorrectionOutput(serializers.Serializer[Any]):
 
 class Corrections(ListEndpoint):
     """
-    What was corrected in a participant's record, oldest first.
+    What was corrected in a participant's record, oldest first; for who may correct it, since it has dates.
 
     A POST corrects one value that screening asked for. Before randomization the participant is judged
     anew; afterwards only what is true changes and never what was used. ``unmet_now`` names what the
-    corrected record of a randomized participant does not meet; if they were ineligible, a person says
-    so by the call that ``report_at`` names.
+    corrected record of a randomized participant does not meet, and ``deviations`` what stood against the
+    randomization, such as ``consent_not_given``; a person reports it by the call that ``report_at`` names.
     """
 
     permissions: ClassVar[dict[str, Permission | None]] = {
-        "GET": Permission.SEE_PARTICIPANTS,
+        "GET": Permission.CORRECT,
         "POST": Permission.CORRECT,
     }
     created = True
@@ -86,14 +87,20 @@ class Corrections(ListEndpoint):
             child=serializers.CharField(), source="participant.true_stratum_levels", allow_null=True
         )
         unmet_now = serializers.SerializerMethodField()
-        report_at = serializers.SerializerMethodField()
+        deviations = serializers.SerializerMethodField()
+        report_at = serializers.SerializerMethodField(help_text="For deviations first")
 
         def get_unmet_now(self, correction: Correction) -> list[str]:
             return unreported(correction.participant)
 
+        def get_deviations(self, correction: Correction) -> list[str]:
+            return unreported_deviations(correction.participant)
+
         def get_report_at(self, correction: Correction) -> str | None:
-            here = f"/api/v1/participants/{correction.participant_id}/ineligible"
-            return here if unreported(correction.participant) else None
+            here = f"/api/v1/participants/{correction.participant_id}"
+            if unreported_deviations(correction.participant):
+                return f"{here}/randomized-in-error"
+            return f"{here}/ineligible" if unreported(correction.participant) else None
 
     def get_queryset(self) -> QuerySet[Correction]:
         return corrections_of(self.kwargs["participant_id"], by=self.person)

@@ -47,6 +47,9 @@ class RandomizedOnPaper(Endpoint):
         stratum = serializers.DictField(child=serializers.CharField(max_length=64))
         reason = serializers.CharField(max_length=2000, help_text="Why it was done on paper")
         opened_by = serializers.CharField(max_length=200, required=False, default="")
+        before_consent = serializers.BooleanField(
+            required=False, default=False, help_text="True confirms that consent was given later"
+        )
 
     class Output(Randomize.Output):
         # The participant's own; the stratum used is the emergency list, which has no levels.

@@ -109,6 +109,9 @@ class Participants(ListEndpoint):
         consent = ConsentInput(
             required=False, help_text="Without it the participant gave it, to the version in force"
         )
+        screened_on_paper_at = serializers.DateTimeField(
+            required=False, help_text="If the system was down: enrolment is judged as it stood then"
+        )
 
     def get_queryset(self) -> QuerySet[Participant]:
         return participants_visible_to(self.person)

@@ -52,7 +52,10 @@ class Enrolment(Endpoint):
 
         class Unreported(serializers.Serializer[Any]):
             screening_number = serializers.CharField()
-            unmet_now = serializers.ListField(child=serializers.CharField())
+            unmet_now = serializers.ListField(child=serializers.CharField(), help_text="As corrected")
+            deviations = serializers.ListField(
+                child=serializers.CharField(), help_text="Stood against the randomization, by the record now"
+            )
 
         at = serializers.DateTimeField(help_text="Trial time of the counts")
         screened = serializers.IntegerField()
@@ -60,7 +63,7 @@ class Enrolment(Endpoint):
         screen_failed_by_criterion = serializers.DictField(
             child=serializers.IntegerField(), help_text="Participants; one may fail several"
         )
-        eligible_not_randomized = serializers.IntegerField()
+        eligible_not_randomized = serializers.IntegerField(help_text="And not discontinued")
         randomized = serializers.IntegerField()
         discontinued = serializers.DictField(child=serializers.IntegerField(), help_text="By scope")
         strata = StratumCounts(many=True)
@@ -69,7 +72,7 @@ class Enrolment(Endpoint):
             child=serializers.IntegerField(), help_text="Participants; one may have several"
         )
         error_rate = ErrorRateOutput()
-        unreported = Unreported(many=True, help_text="Fail criteria as corrected, and nobody has reported it")
+        unreported = Unreported(many=True, help_text="Something was wrong, and nobody has reported it")
 
     def get(self, request: Request) -> Response:
         return Response(self.Output(enrolment_report(by=person(request), at=trial_now())).data)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import uuid
 from typing import Any, ClassVar
 
+import django_filters as filters
+from django.db.models import QuerySet
 from django.urls import path
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from randomization.models import Transfer
+from supply.services.still_open import still_open, transfers_visible_to
+from supply.services.taking_along import Moved
 from supply.services.transfers import transfer_participant, transfer_participants
 from trialsite.accounts.roles import Permission
 from trialsite.api.floor import Outcome, perform
-from trialsite.api.views import Endpoint, checked, person
+from trialsite.api.views import Endpoint, ListEndpoint, checked, person
 from trialsite.clock.services import trial_now
 
 EVERYBODY = "all"
@@ -98,31 +103,72 @@ class TransferOne(Endpoint):
         return perform(request, transfer)
 
 
-class TransferMany(Endpoint):
-    """Let several participants of a site, or all of them, go on at another one: all or none."""
+class Filters(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
+    participant = filters.UUIDFilter(field_name="participant_id")
+    from_site = filters.CharFilter()
+    to_site = filters.CharFilter()
 
-    permissions: ClassVar[dict[str, Permission | None]] = {"POST": Permission.TRANSFER}
+
+class TransferRecord(serializers.Serializer[Any]):
+    """One transfer, and what is still to be done of it by the sites of who asks."""
+
+    participant = serializers.UUIDField(source="transfer.participant_id")
+    screening_number = serializers.CharField(source="transfer.participant.screening_number")
+    from_site = serializers.CharField(source="transfer.from_site_id")
+    to_site = serializers.CharField(source="transfer.to_site_id")
+    at = serializers.DateTimeField(source="transfer.at")
+    recorded_at = serializers.DateTimeField(source="transfer.recorded_at")
+    reason = serializers.CharField(source="transfer.reason")
+    attention = MovedOutput.Attention(many=True)
+
+
+class MovedTogether(serializers.Serializer[Any]):
+    """Those who were transferred by one call."""
+
+    participants = MovedOutput(many=True)
+
+
+class Transfers(ListEndpoint):
+    """
+    Transfers in the order of their records, each with what is still open of it now.
+
+    A POST lets several participants of a site, or all of them, go on at another one: all or none.
+    """
+
+    permissions: ClassVar[dict[str, Permission | None]] = {
+        "GET": Permission.SEE_PARTICIPANTS,
+        "POST": Permission.TRANSFER,
+    }
     created = True
+    filterset_class = Filters
+    Output = TransferRecord
 
     class Input(TransferOne.Input):
         from_site = serializers.CharField(max_length=16)
         participants = Who()
 
-    class Output(serializers.Serializer[Any]):
-        participants = MovedOutput(many=True)
+    def get_queryset(self) -> QuerySet[Transfer]:
+        return transfers_visible_to(self.person)
 
+    def page(self) -> Response:
+        some = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+        by, at = self.person, trial_now()
+        rows = [Moved(one, attention=still_open(one, by=by, at=at)) for one in some]
+        return self.get_paginated_response(self.Output(rows, many=True).data)
+
+    @extend_schema(responses={201: MovedTogether})
     def post(self, request: Request) -> Response:
         stated, by, at = checked(self.Input, request), person(request), trial_now()
         transferred_at = stated.pop("at")
 
         def transfer() -> Outcome:
             moved = transfer_participants(transferred_at=transferred_at, by=by, at=at, **stated)
-            return Outcome(201, dict(self.Output({"participants": moved}).data))
+            return Outcome(201, dict(MovedTogether({"participants": moved}).data))
 
         return perform(request, transfer)
 
 
 urlpatterns = [
     path("participants/<uuid:participant_id>/transfer", TransferOne.as_view()),
-    path("transfers", TransferMany.as_view()),
+    path("transfers", Transfers.as_view()),
 ]

@@ -23,7 +23,12 @@ class Filters(filters.FilterSet):  # type: ignore[misc]  # django-filter has no 
 
 
 class EmergencyList(ListEndpoint):
-    """Every envelope of the person's sites in its order, used or not; what is inside is not here."""
+    """
+    Every envelope of the person's sites in its order, used or not; what is inside is not here.
+
+    No work session is asked for: a session is opened for one work, such as a preparation, and this
+    says nothing that the envelopes' outsides do not say to whoever keeps them.
+    """
 
     permissions: ClassVar[dict[str, Permission | None]] = {"GET": Permission.SEE_EMERGENCY_LIST}
     filterset_class = Filters
