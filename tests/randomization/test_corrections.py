@@ -113,7 +113,9 @@ def test_old_and_new_stand_side_by_side_but_for_the_identifier(world, who, reque
 
     assert [answer.status_code for answer in answers_given] == [201] * len(PLACES)
     listed = (
-        world.client("monitor").get(f"/api/v1/participants/{participant.pk}/corrections").json()["results"]
+        world.client("investigator")
+        .get(f"/api/v1/participants/{participant.pk}/corrections")
+        .json()["results"]
     )
     assert [row["pointer"] for row in listed] == list(PLACES)
     values = {row["pointer"]: (row["old"], row["new"]) for row in listed}
@@ -319,6 +321,23 @@ def test_a_corrected_identifier_is_kept_as_a_hash_and_guards_against_duplicates(
     assert not any(b"AB-2" in bytes(entry.body) for entry in Entry.objects.all())
 
 
+@pytest.mark.requirement(13, 76)
+def test_who_was_randomized_is_not_taken_again_by_the_identifier_that_they_had(world):
+    participant = a_randomized_participant(world, local_identifier="AB-1").participant
+    before = now(participant).identity_hash
+
+    assert correct(world, participant, "/local_identifier", "AB-2").status_code == 201
+
+    assert Correction.objects.get().identity_hash_before == before
+    for identifier in ("AB-1", "AB-2"):
+        with pytest.raises(AlreadyInTrial):
+            a_participant(world, local_identifier=identifier)
+    shown = world.client("investigator").get(f"/api/v1/participants/{participant.pk}/corrections")
+    assert before not in shown.content.decode()
+    assert correct(world, participant, "/local_identifier", "AB-1").status_code == 201
+    assert now(participant).identity_hash == before
+
+
 @pytest.mark.requirement(13)
 def test_of_two_who_become_one_person_at_once_the_second_is_told_so(world, screened):
     raced = mock.patch.object(
@@ -365,13 +384,13 @@ def test_what_was_used_is_frozen_even_for_a_superuser(world, randomized, column)
         Participant.objects.filter(pk=randomized.pk).update(**{column: []})
 
 
-def test_only_investigators_of_the_site_correct_and_site_staff_and_overseers_read(world, screened):
+def test_only_investigators_of_the_site_correct_and_read_what_was_corrected(world, screened):
     assert correct(world, screened, "/sex", "male", who="investigator_2").status_code == 404
     assert correct(world, screened, "/sex", "male", who="nurse").status_code == 403
     assert correct(world, screened, "/sex", "male", who="monitor").status_code == 403
     path = f"/api/v1/participants/{screened.pk}/corrections"
-    readers = ("nurse", "pharmacist", "monitor", "study_manager", "investigator_2", "outcome_assessor")
-    assert [world.client(who).get(path).status_code for who in readers] == [200, 200, 200, 200, 404, 403]
+    readers = ("investigator", "nurse", "pharmacist", "monitor", "study_manager", "investigator_2")
+    assert [world.client(who).get(path).status_code for who in readers] == [200, 403, 403, 403, 403, 404]
 
 
 def test_the_same_key_corrects_once(world, screened):

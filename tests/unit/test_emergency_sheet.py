@@ -19,16 +19,19 @@ from randomization import emergency_sheet
 from randomization.domain.sealed_list import Commitment, SealedSlot
 from randomization.emergency_paper import Row, SiteList, emergency_sheets
 from trialsite import protocol as protocols
-from trialsite.audit import notes
+from trialsite.audit import merkle, notes
 from trialsite.audit.canonical import canonical
 from trialsite.keyfiles import write_key_file
 from trialsite.opening import FileKeys
-from trialsite.sealing import PublicKey, padded_document, seal
+from trialsite.sealing import PublicKey, padded_document, seal, slot_leaf
 
 ROOT = "5a" * 32
 NOW = dt.datetime(2026, 3, 2, tzinfo=dt.UTC)
 A, B = ["A", "Umbilical cord cells in 100 mL"], ["B", "Saline (with albumin), 100 mL"]
-ROWS = [[slot, f"R{271828 + 37 * slot}", *(A if slot in (0, 3, 4) else B)] for slot in range(6)]
+SALTS = [bytes([slot]) * 32 for slot in range(6)]
+ROWS = [
+    [slot, f"R{271828 + 37 * slot}", *(A if slot in (0, 3, 4) else B), SALTS[slot].hex()] for slot in range(6)
+]
 STATISTICIAN = notes.SigningKey("trial.example/statistician", bytes(range(32)))
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -65,18 +68,25 @@ def a_note(slots: bytes = b"", **changes: Any) -> str:
     return notes.sign_note(signed.text, STATISTICIAN)
 
 
+def leaf_of(row: list[Any], stratum: str) -> bytes:
+    slot, _, arm, _, salt = row
+    claims = {"study": "NCT04293692", "stratum": stratum, "slot": slot}
+    return merkle.leaf_hash(slot_leaf(**claims, arm="AB".index(arm), salt=bytes.fromhex(salt)))
+
+
 def lines_of(rows: list[list[Any]], stratum: str = "emergency=PUREN") -> bytes:
     """The lines of ``slots.jsonl`` for these rows, after those of another stratum."""
     slots = [SealedSlot("age=18-59", 0, bytes(96), bytes(32), "R000001")]
-    slots += [SealedSlot(stratum, row[0], bytes(96), bytes(32), row[1]) for row in rows]
+    slots += [SealedSlot(stratum, row[0], bytes(96), leaf_of(row, stratum), row[1]) for row in rows]
     return "".join(f"{slot.to_line()}\n" for slot in slots).encode()
 
 
 def run(tmp_path: Path, key: Path, sealed: dict[str, Any], *options: str) -> int:
+    """Print it, without comparison unless options say with what."""
     file = tmp_path / "PUREN.json"
     file.write_text(json.dumps(sealed))
     out = str(tmp_path / "envelopes.pdf")
-    return emergency_sheet.main(["--key", str(key), "--sealed", str(file), "--out", out, *options])
+    return emergency_sheet.main(["--key", str(key), "--sealed", str(file), "--out", out, *(options or ["--unchecked"])])
 
 
 def pages(pdf: bytes) -> list[PageObject]:
@@ -95,7 +105,7 @@ def drawing_of(page: PageObject) -> bytes:
 
 def printed(arms: list[list[str]], **changes: Any) -> bytes:
     rows = [
-        Row(slot=slot, randomization_number=f"R{300000 + slot}", arm=arm, treatment=treatment)
+        Row(slot=slot, randomization_number=f"R{300000 + slot}", arm=arm, treatment=treatment, salt=bytes(32))
         for slot, (arm, treatment) in enumerate(arms)
     ]
     return emergency_sheets(
@@ -113,9 +123,9 @@ def test_the_pharmacy_prints_a_cover_a_ledger_and_a_sheet_for_each_envelope_in_o
     for words in ("NCT04293692, site PUREN", "Envelopes 1 to 6", ROOT, "SPOILED", "AFTERWARDS"):
         assert words in cover
     assert len(sheets) == len(ROWS)
-    places = [ledger.index(number) for _, number, _, _ in ROWS]
+    places = [ledger.index(number) for _, number, *_ in ROWS]
     assert places == sorted(places)
-    for (slot, number, arm, treatment), sheet in zip(ROWS, sheets, strict=True):
+    for (slot, number, arm, treatment, _), sheet in zip(ROWS, sheets, strict=True):
         for words in (f"Envelope {slot + 1}", f"Randomization number {number}", "Participant", "Witness"):
             assert words in sheet
         assert f"Arm {arm} Treatment {treatment}" in sheet
@@ -197,9 +207,13 @@ def test_a_file_of_another_study_site_list_or_key_is_not_printed(tmp_path, key, 
         [ROWS[0], ROWS[2]],
         [ROWS[1], ROWS[0]],
         [ROWS[0], [1, *ROWS[0][1:]]],
-        [[0, "R1", "A", "cells"]],
+        [[0, "R1", "A", "cells", "00" * 32]],
+        [[0, "R271828", "A", "cells"]],
+        [[0, "R271828", "A", "cells", "00" * 31]],
+        [[0, "R271828", "a", "cells", "00" * 32]],
+        [[0, "R271828", "AB", "cells", "00" * 32]],
         [[True, *ROWS[0][1:]]],
-        [[0, "R271828", "", "cells"]],
+        [[0, "R271828", "", "cells", "00" * 32]],
         [[0, "R271828", "A"]],
         {"0": ROWS[0]},
         b"no padding",
@@ -232,10 +246,10 @@ def test_the_list_is_compared_with_what_the_statistician_signed(tmp_path, key, c
 
     note.write_text(a_note(lines_of(ROWS)))
     assert run(tmp_path, key, sealed, *signed, "--slots", str(slots)) == 0
-    assert "signed for" in capsys.readouterr().err
+    assert "every arm signed for" in capsys.readouterr().err
     (tmp_path / "envelopes.pdf").unlink()
 
-    swapped = [[0, ROWS[1][1]], [1, ROWS[0][1]], *ROWS[2:]]
+    swapped = [[0, ROWS[1][1], *ROWS[0][2:]], [1, ROWS[0][1], *ROWS[1][2:]], *ROWS[2:]]
     for wrong_note, lines in (
         (a_note(root=bytes(32)), b""),
         (a_note(study="NCT00000000"), b""),
@@ -246,16 +260,54 @@ def test_the_list_is_compared_with_what_the_statistician_signed(tmp_path, key, c
     ):
         note.write_text(wrong_note)
         slots.write_bytes(lines)
-        assert run(tmp_path, key, sealed, *signed, *(("--slots", str(slots)) if lines else ())) == 2
+        assert run(tmp_path, key, sealed, *signed, "--slots", str(slots)) == 2
     other = notes.SigningKey("trial.example/statistician", bytes(32)).verifier.vkey
     note.write_text(a_note())
-    assert run(tmp_path, key, sealed, "--commitment", str(note), "--statistician", other) == 2
+    compared = ("--commitment", str(note), "--statistician", other, "--slots", str(slots))
+    assert run(tmp_path, key, sealed, *compared) == 2
     assert not (tmp_path / "envelopes.pdf").exists()
 
 
-def test_a_commitment_without_the_key_that_signed_it_is_no_comparison(tmp_path, key):
+@pytest.mark.parametrize(
+    "made", [[*B, SALTS[0].hex()], [*A, "ff" * 32], [*B, "ff" * 32]], ids=["arm", "salt", "both"]
+)
+@pytest.mark.requirement(5, 83)
+def test_a_sheet_whose_arms_somebody_chose_is_refused_by_the_envelope_and_not_the_arm(
+    tmp_path, key, capsys, made
+):
+    note, slots = tmp_path / "commitment.note", tmp_path / "slots.jsonl"
+    slots.write_bytes(lines_of(ROWS))
+    note.write_text(a_note(lines_of(ROWS)))
+    forged = a_sealed_list(key, rows=[[*ROWS[0][:2], *made], *ROWS[1:]])
+    signed = ("--commitment", str(note), "--statistician", STATISTICIAN.verifier.vkey, "--slots", str(slots))
+
+    assert run(tmp_path, key, forged, *signed) == 2
+
+    told = capsys.readouterr().err
+    assert told == "envelope 1, R271828: its arm is not the one signed for\n"
+    assert not (tmp_path / "envelopes.pdf").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--commitment", "note"],
+        ["--commitment", "note", "--statistician", "key"],
+        ["--statistician", "key", "--slots", "slots"],
+        ["--unchecked", "--commitment", "note", "--statistician", "key", "--slots", "slots"],
+        ["--unchecked", "--slots", "slots"],
+        ["--out", "envelopes.pdf"],
+    ],
+)
+def test_arms_are_compared_whole_or_printed_as_unchecked(tmp_path, key, options):
     with pytest.raises(SystemExit):
-        run(tmp_path, key, a_sealed_list(key), "--commitment", str(tmp_path / "commitment.note"))
+        run(tmp_path, key, a_sealed_list(key), *options)
+
+
+def test_what_was_not_compared_is_said_to_be_unproved(tmp_path, key, capsys):
+    assert run(tmp_path, key, a_sealed_list(key)) == 0
+
+    assert "the arms are not proved" in capsys.readouterr().err
 
 
 def test_what_is_printed_is_never_put_over_another_file(tmp_path, key):
@@ -268,7 +320,7 @@ def test_what_is_printed_is_never_put_over_another_file(tmp_path, key):
 
 def test_it_runs_offline_without_django_and_writes_to_a_printer_pipe(tmp_path, key):
     (tmp_path / "PUREN.json").write_text(json.dumps(a_sealed_list(key)))
-    given = ["--key", str(key), "--sealed", str(tmp_path / "PUREN.json"), "--out", "-"]
+    given = ["--key", str(key), "--sealed", str(tmp_path / "PUREN.json"), "--out", "-", "--unchecked"]
     code = (
         "import sys; from randomization import emergency_sheet;"
         "status = emergency_sheet.main(sys.argv[1:]); assert 'django' not in sys.modules; sys.exit(status)"

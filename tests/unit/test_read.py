@@ -57,10 +57,10 @@ def test_a_recipient_reads_every_event_in_order(reads, people, kid):
     code, lines, said = reads(a_trail([*a_trial(), event]), kid)
 
     assert code == 0
-    assert [line["seq"] for line in lines] == list(range(13))
+    assert [line["seq"] for line in lines] == list(range(16))
     assert lines[4] == {"seq": 4, **a_trial()[4]}
-    assert lines[12] == {
-        "seq": 12,
+    assert lines[15] == {
+        "seq": 15,
         "v": 1,
         "k": "unblinding",
         "t": event["t"],
@@ -76,16 +76,16 @@ def test_a_sealed_text_inside_a_clear_event_is_read_too(reads, people):
 
     _, lines, _ = reads(a_trail([*a_trial(), clear]))
 
-    assert lines[12]["opened"] == INTENT
-    assert lines[12]["data"] == {"id": event["id"]}
-    assert lines[12]["act"] == "system:test"
+    assert lines[15]["opened"] == INTENT
+    assert lines[15]["data"] == {"id": event["id"]}
+    assert lines[15]["act"] == "system:test"
 
 
 def test_who_has_no_wrap_reads_that_something_happened(reads, people):
     code, lines, _ = reads(a_trail([*a_trial(), a_sealed_event(INTENT, people["auditor-1"])]), "stranger-1")
 
     assert code == 0
-    assert lines[12]["opened"] is None
+    assert lines[15]["opened"] is None
 
 
 def test_a_body_that_does_not_open_is_a_violation(reads, people):
@@ -99,7 +99,7 @@ def test_a_body_that_does_not_open_is_a_violation(reads, people):
     code, lines, said = reads(a_trail([*a_trial(), moved, crossed, broken, unnamed, first]))
 
     assert code == 1
-    assert ["failed" in line for line in lines[12:]] == [True, True, True, True, False]
+    assert ["failed" in line for line in lines[15:]] == [True, True, True, True, False]
     assert said.endswith("verdict: violated (4 findings)\n")
 
 
@@ -138,4 +138,4 @@ def test_events_that_are_none_are_passed_over_and_told(reads):
     code, lines, _ = reads(a_trail().changed(bodies=bodies))
 
     assert code == 1
-    assert len(lines) == 12
+    assert len(lines) == 15

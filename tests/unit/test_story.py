@@ -170,7 +170,7 @@ def test_an_event_in_another_spelling_is_a_finding(judge):
 
     verdict = judge(a_trail().changed(bodies=bodies))
 
-    assert verdict.of("violation") == ["violation: event 12: not canonical JSON"]
+    assert verdict.of("violation") == ["violation: event 15: not canonical JSON"]
 
 
 STRANGER = PublicKey("stranger-1", "x25519", bytes(range(3, 35)))
@@ -277,7 +277,7 @@ def test_a_clock_that_went_back_is_noted_and_breaks_nothing(judge):
     verdict = judge(a_trail(events))
 
     assert verdict.code == 0
-    assert "note: event 13: its time lies before that of an earlier event" in verdict.lines
+    assert "note: event 16: its time lies before that of an earlier event" in verdict.lines
 
 
 def test_every_kind_has_its_writers():

@@ -219,7 +219,7 @@ def test_a_trail_signed_anew_under_another_name_shows(judge, kept):
 def test_a_rebuilt_tree_under_an_old_checkpoint_shows(judge, kept):
     trail = a_trail()
     rebuilt = trail.changed(bodies=tuple(changed_byte(list(trail.bodies))), log=ATTACKER)
-    old = {f"checkpoints/{size:012d}.note": trail.note(size).encode() for size in (4, 9, 12)}
+    old = {f"checkpoints/{size:012d}.note": trail.note(size).encode() for size in (4, 9, 15)}
 
     verdict = judge(rebuilt.changed(changes=old), kept)
 
@@ -239,7 +239,7 @@ def test_a_forged_checkpoint_among_genuine_ones_shows(judge, kept):
 
 def test_a_checkpoint_with_a_genuine_signature_over_another_text_shows(judge, kept):
     text, signatures = a_trail().note().split("\n\n")
-    moved = text.replace("\n12\n", "\n11\n") + "\n\n" + signatures
+    moved = text.replace("\n15\n", "\n11\n") + "\n\n" + signatures
 
     verdict = judge(a_trail().changed(changes={"checkpoints/11.note": moved.encode()}), kept)
 
@@ -286,11 +286,11 @@ def zip_files(path: Path) -> dict[str, bytes]:
 
 
 def test_events_that_no_checkpoint_covers_show(judge, kept):
-    last = "checkpoints/000000000012.note"
+    last = "checkpoints/000000000015.note"
 
     verdict = judge(a_trail().changed(changes={last: None}), kept)
 
-    assert any("no checkpoint covers the last 3 of 12 events" in line for line in verdict.of("violation"))
+    assert any("no checkpoint covers the last 6 of 15 events" in line for line in verdict.of("violation"))
 
 
 def test_a_kept_checkpoint_of_another_log_is_not_passed_over(judge, kept):

@@ -55,7 +55,7 @@ def test_a_bundle_without_what_it_must_have_is_unreadable(judge, kept, missing):
 
 def test_a_bundle_without_checkpoints_is_unreadable(judge, kept):
     assert (
-        judge(a_trail(checkpoints=()), kept, after_signing={"checkpoints/000000000012.note": None}).code == 2
+        judge(a_trail(checkpoints=()), kept, after_signing={"checkpoints/000000000015.note": None}).code == 2
     )
 
 
@@ -66,20 +66,20 @@ def test_a_bundle_without_checkpoints_is_unreadable(judge, kept):
         b"\n",
         b"garbage",
         b"[]",
-        b'{"seq": 12}',
-        b'{"seq": "12", "body": ""}',
+        b'{"seq": 15}',
+        b'{"seq": "15", "body": ""}',
         b'{"seq": true, "body": ""}',
-        b'{"seq": 12, "body": ""}',
-        b'{"seq": 12, "body": "!"}',
-        b'{"seq": 12, "body": "e31="}',
-        b'{"seq": 12, "body": "e30=", "more": 1}',
-        b'{"seq": 12, "seq": 12, "body": "e30="}',
-        b'{"seq": 12, "body": 7}',
+        b'{"seq": 15, "body": ""}',
+        b'{"seq": 15, "body": "!"}',
+        b'{"seq": 15, "body": "e31="}',
+        b'{"seq": 15, "body": "e30=", "more": 1}',
+        b'{"seq": 15, "seq": 15, "body": "e30="}',
+        b'{"seq": 15, "body": 7}',
         b"[" * 100_000,
         b'{"seq": ' + b"1" * 5000 + b', "body": ""}',
         b" " * (1 << 21),
         b"\xff\xfe",
-        b'{"seq": 12, "body": "\xed\xa0\x80"}',
+        b'{"seq": 15, "body": "\xed\xa0\x80"}',
     ],
 )
 def test_a_garbled_line_gives_a_verdict_and_no_traceback(judge, kept, line):
@@ -88,11 +88,11 @@ def test_a_garbled_line_gives_a_verdict_and_no_traceback(judge, kept, line):
 
     verdict = judge(a_trail().changed(changes=changes), kept)
 
-    assert verdict.code == (0 if not line else 1 if line.startswith(b'{"seq": 12, "body": ""}') else 2)
+    assert verdict.code == (0 if not line else 1 if line.startswith(b'{"seq": 15, "body": ""}') else 2)
 
 
 @pytest.mark.parametrize(
-    "name", ["keys.txt", "manifest.note", "commitment.note", "checkpoints/000000000012.note"]
+    "name", ["keys.txt", "manifest.note", "commitment.note", "checkpoints/000000000015.note"]
 )
 @pytest.mark.parametrize(
     "content", [b"\xff" * 10, b"\0", b"garbage\n", b"garbage\n\n\xe2\x80\x94 a b\n", b"x" * (2 << 20)]

@@ -45,7 +45,7 @@ def test_a_statisticians_key_that_only_public_keys_json_calls_so_is_no_logs(judg
 
     forgery = judge(the_trail_of(COMMITMENT, log=plain), kept).of("violation")
 
-    assert "violation: checkpoints/000000000012.note: no known key signed the note" in forgery
+    assert "violation: checkpoints/000000000015.note: no known key signed the note" in forgery
     assert (
         judge(the_trail_of(sign_note(COMMITMENT.split("\n\n")[0] + "\n", plain)), kept).last
         == "verdict: holds"
@@ -206,7 +206,7 @@ def test_many_kept_checkpoints_do_not_crowd_out_a_finding(judge, kept):
 
     verdict = judge(a_trail(events), kept)
 
-    assert verdict.of("violation") == ["violation: event 12: a genesis event after the first"]
+    assert verdict.of("violation") == ["violation: event 15: a genesis event after the first"]
     assert sum("agrees" in line for line in verdict.lines) == 301
 
 

@@ -67,7 +67,8 @@ def an_allocation(participant: str, *, slot: int, stratum: str = "age=18-59", mi
 
 
 def a_screening(participant: str, stratum: str = "age=18-59", *, status: str = "eligible") -> Event:
-    levels = {} if stratum.startswith("emergency=") else dict(part.split("=") for part in stratum.split("|"))
+    live = stratum if not stratum.startswith("emergency=") else ""
+    levels = {factor: level for factor, _, level in (part.partition("=") for part in live.split("|")) if level}
     data = {"status": status, "stratum": levels}
     return an_event("participant.screened", about={"participant": participant}, data=data)
 
@@ -79,7 +80,7 @@ def with_screenings(events: Iterable[Event]) -> list[Event]:
     for event in events:
         about = event.get("about") if isinstance(event, dict) else None
         person = about.get("participant") if isinstance(about, dict) else None
-        if person and event["k"] == "participant.randomized" and person not in known and "stratum" in about:
+        if about and person and event["k"] == "participant.randomized" and person not in known:
             whole.append(a_screening(person, about["stratum"]))
         known.add(person or "")
         whole.append(event)
