@@ -153,7 +153,7 @@ def refuse_taken(identity: str, *, own: uuid.UUID | None = None) -> None:
     :raises AlreadyInTrial: if the person was found eligible or randomized under another number.
     """
     lock_identity(identity)
-    others = Participant.objects.exclude(pk=own).filter(
+    others = Participant.objects.exclude(pk__in=[own] if own else []).filter(
         Q(identity_hash=identity, status=Status.ELIGIBLE)
         | Q(identity_hash=identity, allocation__isnull=False)
         | Q(corrections__identity_hash_before=identity, allocation__isnull=False)

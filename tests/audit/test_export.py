@@ -55,8 +55,11 @@ def the_story(list_note: str) -> None:
     record(Kind.TRIAL_LOADED, {"trial": "t"})
     record(Kind.LIST_COMMITTED, {"list": "l"}, committed)
     record(Kind.TRIAL_ACTIVATED, {"trial": "t"})
+    found = {"status": "eligible", "stratum": {"age": "18-59"}}
     for number in range(3):
-        record(Kind.PARTICIPANT_RANDOMIZED, {"participant": f"p{number}", "stratum": "s"}, {"slot": number})
+        person = {"participant": f"p{number}"}
+        record(Kind.PARTICIPANT_SCREENED, person, found)
+        record(Kind.PARTICIPANT_RANDOMIZED, {**person, "stratum": "age=18-59"}, {"slot": number})
     for number in range(3):
         services.record_sealed(
             kind=Kind.PREPARATION, event_id=uuid.UUID(int=number), at=NOON, body={"treatment": "cells"}
@@ -138,17 +141,17 @@ def signed_anew(files: dict[str, bytes], signer: notes.Signer) -> dict[str, byte
 
 
 def change_one_byte(bodies: Bodies) -> Bodies:
-    body = bodies[5]
+    body = bodies[7]
     assert body.count(b'"slot":1') == 1
-    return [*bodies[:5], body.replace(b'"act":"system:test"', b'"act":"system:rest"'), *bodies[6:]]
+    return [*bodies[:7], body.replace(b'"act":"system:test"', b'"act":"system:rest"'), *bodies[8:]]
 
 
 def remove_an_event(bodies: Bodies) -> Bodies:
-    return [*bodies[:12], *bodies[13:]]
+    return [*bodies[:15], *bodies[16:]]
 
 
 def swap_two_events(bodies: Bodies) -> Bodies:
-    return [*bodies[:12], bodies[13], bodies[12], *bodies[14:]]
+    return [*bodies[:15], bodies[16], bodies[15], *bodies[17:]]
 
 
 def cut_the_tail(bodies: Bodies) -> Bodies:
@@ -166,7 +169,7 @@ def test_a_real_export_holds_for_an_auditor_with_keys(an_auditor, capsys):
 
     assert (code, printed.splitlines()[-1]) == (HOLDS, "verdict: holds")
     assert "violation" not in printed
-    assert "21 events" in printed
+    assert "24 events" in printed
 
 
 def test_without_keys_the_verifier_says_aloud_that_the_signer_is_not_proven(an_auditor, capsys):
@@ -295,9 +298,9 @@ def test_an_export_cut_back_to_an_older_checkpoint_is_found(an_auditor, capsys):
 @pytest.mark.requirement(75)
 def test_a_body_rewritten_in_the_database_is_found_although_its_leaf_was_left(an_auditor, capsys):
     auditor, _ = an_auditor
-    entry = Entry.objects.get(position=5)
+    entry = Entry.objects.get(position=7)
     with an_intruder_with_the_superusers_password():
-        Entry.objects.filter(position=5).update(body=bytes(entry.body).replace(b'"slot":1', b'"slot":2'))
+        Entry.objects.filter(position=7).update(body=bytes(entry.body).replace(b'"slot":1', b'"slot":2'))
 
     code, printed = auditor.verdict(bundle(commitment_note=a_commitment()), keys=auditor.keys, capsys=capsys)
 

@@ -17,7 +17,6 @@ from randomization.models import (
     Allocation,
     Participant,
     RandomizationError,
-    RandomizationList,
     Slot,
     SpoiledSlot,
     Stratum,
@@ -26,6 +25,7 @@ from randomization.models import (
 from randomization.services import emergency
 from randomization.services.assignment import AlreadyRandomized, StratumMismatch
 from randomization.services.enrolment_changes import change_enrolment
+from randomization.services.screening import screen_participant
 from supply.domain.visit_windows import visit_windows
 from supply.models import Infusion
 from supply.services import schedule
@@ -34,7 +34,7 @@ from supply.services.withdrawal import discontinue_participant
 from tests.randomization.breaking import a_randomized_participant
 from tests.randomization.test_consent import withdraw
 from tests.supply.day import Day
-from tests.world import World, a_participant, a_world, answers, the_protocol
+from tests.world import World, a_participant, a_world, answers, screening_facts, the_protocol
 from trialsite.accounts.access import NotPermitted
 from trialsite.accounts.models import Site
 from trialsite.audit.canonical import parse
@@ -240,6 +240,18 @@ def test_an_ineligible_participant_who_was_randomized_on_paper_is_recorded_and_r
     assert Infusion.objects.filter(participant=participant).count() == 4
 
 
+@pytest.mark.requirement(13, 83)
+def test_a_person_who_was_randomized_under_another_number_is_reported_as_a_duplicate(world, day):
+    failed = a_participant(world, local_identifier="AB-1", eligibility=answers(E1=True))
+    kept = a_randomized_participant(world, local_identifier="AB-1").participant
+
+    enter(day, failed, numbers_of()[0], randomized_at=day.now)
+
+    error = RandomizationError.objects.get(kind="duplicate")
+    assert (error.participant, error.duplicate_of) == (failed, kept)
+    assert len(events_of(Kind.PARTICIPANT_DUPLICATE)) == 1
+
+
 @pytest.mark.requirement(83)
 def test_what_stood_against_it_at_the_papers_time_is_reported_and_not_refused(world, day):
     manager = world.person("study_manager")
@@ -326,16 +338,14 @@ def test_who_was_transferred_is_judged_by_the_site_of_the_envelope(db, tmp_path,
     people = [a_participant(world) for _ in range(2)]
     change_enrolment(site="HANKOU", status="suspended", reason="Audit.", by=manager, at=day.now - 5 * HOUR)
     change_enrolment(site="PUREN", status="paused", reason="Audit.", by=manager, at=day.now - 2 * HOUR)
-    for participant in people:
-        Transfer.objects.create(
-            participant=participant, from_site_id="PUREN", to_site_id="HANKOU", reason="Ward closed.",
-            at=day.now, recorded_by=manager,
-        )  # fmt: skip
-    Participant.objects.update(site="HANKOU")
+    Transfer.objects.create(
+        participant=people[1], from_site_id="PUREN", to_site_id="HANKOU", reason="Ward closed.",
+        at=day.now, recorded_by=manager,
+    )  # fmt: skip
+    Participant.objects.filter(pk=people[1].pk).update(site="HANKOU")
 
-    enter(day, people[0], numbers_of()[0], by="investigator_2")
+    enter(day, people[0], numbers_of()[0])
     assert not RandomizationError.objects.exists()
-    Participant.objects.filter(pk=people[0].pk).update(site="PUREN")
     enter(day, people[1], numbers_of()[1], by="investigator_2", randomized_at=day.now - HOUR)
 
     assert RandomizationError.objects.get().reason.endswith(": enrolment_paused, site_full.")
@@ -371,9 +381,9 @@ def test_a_treatment_that_had_ended_by_the_papers_time_is_reported(world, day, h
 
 @pytest.mark.requirement(83)
 def test_a_randomization_before_consent_is_entered_once_it_is_confirmed_and_reported(world, day):
-    participant = a_participant(world, consented_at=trial_now())
-    stated = {"randomized_at": participant.consented_at - dt.timedelta(minutes=1)}
-    RandomizationList.objects.update(installed_at=trial_now() - HOUR)
+    facts = screening_facts(consented_at=day.now - HOUR)
+    participant = screen_participant(by=day.person("investigator"), at=day.now, **facts)
+    stated = {"randomized_at": day.now - 2 * HOUR}
 
     with pytest.raises(FieldsInvalid) as refused:
         enter(day, participant, numbers_of()[0], **stated)

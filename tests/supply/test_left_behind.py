@@ -217,6 +217,15 @@ def test_what_the_old_site_has_in_hand_stays_on_the_list_until_it_has_ended(day,
     assert (1, "not_documented") not in open_things(masked, "nurse")[1]
 
 
+def test_nothing_is_open_of_a_transfer_from_which_the_participant_came_back(day, hankou, settings):
+    infusion = day.enrol()[0]
+    day.ready_to_start(infusion)
+    move(day, infusion)
+    move(day, infusion, to_site="PUREN")
+
+    assert open_things(Face(day, settings, "masked"), "study_manager") == [[], []]
+
+
 def test_nobody_is_transferred_before_they_were_screened(day, hankou):
     participant = day.enrol()[0].participant
     before = participant.created_at - HOUR

@@ -86,7 +86,9 @@ def run(tmp_path: Path, key: Path, sealed: dict[str, Any], *options: str) -> int
     file = tmp_path / "PUREN.json"
     file.write_text(json.dumps(sealed))
     out = str(tmp_path / "envelopes.pdf")
-    return emergency_sheet.main(["--key", str(key), "--sealed", str(file), "--out", out, *(options or ["--unchecked"])])
+    return emergency_sheet.main(
+        ["--key", str(key), "--sealed", str(file), "--out", out, *(options or ["--unchecked"])]
+    )
 
 
 def pages(pdf: bytes) -> list[PageObject]:

@@ -411,7 +411,9 @@ def test_the_pharmacy_and_nobody_else_reads_the_arms_of_its_reserved_list(keys):
         for slot, (number, arm) in enumerate(zip(numbers, arms, strict=True))
     ]
     leaves = [
-        slot_leaf(study="NCT04293692", stratum="emergency=PUREN", slot=slot, arm=arm, salt=bytes.fromhex(row[4]))
+        slot_leaf(
+            study="NCT04293692", stratum="emergency=PUREN", slot=slot, arm=arm, salt=bytes.fromhex(row[4])
+        )
         for slot, (row, arm) in enumerate(zip(rows, arms, strict=True))
     ]
     assert [merkle.leaf_hash(leaf) for leaf in leaves] == [

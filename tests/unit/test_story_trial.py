@@ -216,6 +216,17 @@ def test_an_amendment_begins_at_the_version_in_force(judge):
             an_event("participant.screening_revised", about={"participant": "p-9"}, data={"new": []}),
             "a screening lacks its participant or what it found",
         ),
+        *(
+            (
+                an_event(
+                    "participant.screening_revised",
+                    about={"participant": person},
+                    data={"new": {"status": "eligible", "stratum": {}}},
+                ),
+                f"participant {person}: a screening is revised that was not made, or was used already",
+            )
+            for person in ("p-9", "p-1")
+        ),
     ],
 )
 def test_an_event_about_the_trial_that_says_nothing_is_a_finding(judge, event, fault):

@@ -68,7 +68,9 @@ def an_allocation(participant: str, *, slot: int, stratum: str = "age=18-59", mi
 
 def a_screening(participant: str, stratum: str = "age=18-59", *, status: str = "eligible") -> Event:
     live = stratum if not stratum.startswith("emergency=") else ""
-    levels = {factor: level for factor, _, level in (part.partition("=") for part in live.split("|")) if level}
+    levels = {
+        factor: level for factor, _, level in (part.partition("=") for part in live.split("|")) if level
+    }
     data = {"status": status, "stratum": levels}
     return an_event("participant.screened", about={"participant": participant}, data=data)
 

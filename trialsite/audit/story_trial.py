@@ -120,17 +120,20 @@ class TrialStory:
 
     def screened(self, event: Event) -> Iterator[str]:
         """Take in what a screening found."""
-        yield from self._found(event, event["data"])
+        yield from self._found(event, event["data"], first=True)
 
     def screening_revised(self, event: Event) -> Iterator[str]:
         """Take in what is found instead of it."""
-        yield from self._found(event, event["data"].get("new"))
+        yield from self._found(event, event["data"].get("new"), first=False)
 
-    def _found(self, event: Event, verdict: Any) -> Iterator[str]:
+    def _found(self, event: Event, verdict: Any, *, first: bool) -> Iterator[str]:
         participant = event["about"].get("participant")
         levels = verdict.get("stratum") if isinstance(verdict, dict) else None
         if not isinstance(participant, str) or not isinstance(levels, dict):
             yield "a screening lacks its participant or what it found"
+            return
+        if not first and participant not in self._screened:
+            yield f"participant {participant}: a screening is revised that was not made, or was used already"
             return
         # In the order of their names: the trail does not keep that of the trial file.
         found = "|".join(sorted(f"{factor}={level}" for factor, level in levels.items()))
