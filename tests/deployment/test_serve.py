@@ -73,6 +73,7 @@ def test_offline_keys_lie_outside_the_data_and_every_secret_is_closed_to_others(
     names = {path.stem for path in offline.glob("*.key")}
     assert names == {
         "auditor-1", "safety-desk-1", "release-1", "release-2", "release-3", "statistician-1",
+        "emergency-1",
     }  # fmt: skip
     assert not names & {path.stem for path in served.data.rglob("*.key")}
     for path in (*offline.rglob("*"), *served.data.rglob("*.key"), served.data / "secrets.json"):

@@ -115,8 +115,9 @@ def test_the_lock_is_there_before_the_secrets_so_that_a_start_cut_short_is_known
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_each_signal_stops_once_and_the_next_changes_nothing(number):
-    # As in a terminal: a run under nohup comes with SIGHUP ignored, which the service respects.
-    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    # As in a terminal: a run under nohup or in the background comes with signals ignored, and the
+    # service respects that.
+    inherited = {each: signal.signal(each, signal.SIG_DFL) for each in serve.SIGNALS}
     before = {each: signal.getsignal(each) for each in serve.SIGNALS}
     stopped = []
 
@@ -129,7 +130,8 @@ def test_each_signal_stops_once_and_the_next_changes_nothing(number):
                 signal.raise_signal(again)
 
     after = {each: signal.getsignal(each) for each in serve.SIGNALS}
-    signal.signal(signal.SIGHUP, inherited)
+    for each, handler in inherited.items():
+        signal.signal(each, handler)
     assert stopped == [number.name]
     assert after == before
 
