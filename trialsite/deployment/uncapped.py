@@ -33,4 +33,5 @@ def write_without_caps(source: Path, target: Path) -> None:
     text = "".join(kept)
     if protocols.load(text.encode()) != dataclasses.replace(protocols.load(source), caps=None):
         raise protocols.ProtocolError("caps", "must be a table [caps] for an evaluation to lift it")
+    target.touch(mode=0o600)  # it names the block sizes
     target.write_text(text, encoding="utf-8")
